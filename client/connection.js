@@ -1,0 +1,309 @@
+// @ts-check
+/**
+ * The transport's state machine: a socket when there can be one, polls while there is none.
+ * It promises that one of the two is always being tried until `closed`, and that `closed` is for good.
+ * It may not know what a room is: it tells `onLive`, `onDown`, `onFrame`, and runs the poller.
+ */
+import { Backoff } from "./backoff.js";
+import { Observable } from "./observable.js";
+import { Socket } from "./socket.js";
+import { asChatError, ChatError } from "./error.js";
+
+/** Without a welcome by then, polls begin; the socket goes on trying. */
+const WELCOME_MS = 2500;
+/** Without a welcome by then, this attempt is given up. */
+const OPEN_MS = 10_000;
+const STABLE_MS = 10_000;
+const RENEW_BEFORE_MS = 60_000;
+/** Timers hold 31 bits. */
+const LONGEST_MS = 2_000_000_000;
+
+/** @typedef {import("./types.js").ConnectionSnapshot} ConnectionSnapshot */
+/** @typedef {import("./socket.js").End} End */
+
+/**
+ * @typedef {object} Hooks
+ * @property {(welcome: any) => void} onLive
+ * @property {() => void} onDown
+ * @property {(frame: any) => void} onFrame
+ * @property {() => void} onClosed
+ */
+
+/** @extends {Observable<ConnectionSnapshot>} */
+export class Connection extends Observable {
+  /** @type {Socket|null} */
+  #socket = null;
+  #live = false;
+  #enabled = true;
+  #closed = false;
+  /** @type {"off"|"trying"|"answered"|"failing"} */
+  #polls = "off";
+  /** Why there is no socket, and why the last poll failed. */
+  #reason = /** @type {string|null} */ (null);
+  #pollReason = /** @type {string|null} */ (null);
+  #attempt = 0;
+  #drainUntil = 0;
+  /** The token was refused on a socket that had not said welcome: once is a reason to renew, twice to end. */
+  #refused = 0;
+  #timers = /** @type {Record<string, any>} */ ({});
+  #stopWatching = () => {};
+
+  /**
+   * @param {object} options
+   * @param {string} options.url
+   * @param {import("./types.js").Environment} options.env
+   * @param {import("./token.js").Token} options.token
+   * @param {import("./types.js").Stats} options.stats
+   * @param {Hooks} options.hooks
+   */
+  constructor({ url, env, token, stats, hooks }) {
+    super();
+    this.url = url;
+    this.env = env;
+    this.token = token;
+    this.stats = stats;
+    this.hooks = hooks;
+    this.backoff = new Backoff({ baseMs: 500, maxMs: 20_000, random: env.random });
+    /** @type {import("./poller.js").Poller|null} */
+    this.poller = null;
+  }
+
+  /** @protected @returns {ConnectionSnapshot} */
+  build() {
+    const status = this.#status();
+    return { status, reason: status === "offline" ? this.#pollReason : this.#reason, stats: { ...this.stats } };
+  }
+
+  get isLive() {
+    return this.#live;
+  }
+
+  /** @param {import("./poller.js").Poller} poller @param {boolean} enabled  whether a socket may be used */
+  start(poller, enabled) {
+    this.poller = poller;
+    this.#enabled = enabled && this.env.WebSocket !== undefined;
+    this.#stopWatching = this.env.visibility.subscribe(() => this.#wake());
+    if (this.#enabled) this.#open();
+    else this.#poll(enabled ? "there are no WebSockets here" : "the socket is switched off");
+  }
+
+  /** @param {object} frame @param {(reply: any) => void} [onReply] @returns {Promise<any>} */
+  request(frame, onReply) {
+    if (this.#live && this.#socket !== null) return this.#socket.request(frame, onReply);
+    return Promise.reject(new ChatError("disconnected", "there is no live socket"));
+  }
+
+  /** @param {object} frame */
+  send(frame) {
+    if (this.#live) this.#socket?.send(frame);
+  }
+
+  /** Cuts the socket, or lets it come back. Polls go on either way. @param {boolean} on */
+  useSocket(on) {
+    if (this.#closed || on === this.#enabled || this.env.WebSocket === undefined) return;
+    this.#enabled = on;
+    this.backoff.reset();
+    if (on) return this.#open();
+    this.#attempt += 1;
+    this.#stopTimers();
+    if (this.#socket !== null) this.#socket.end("the socket is switched off");
+    else this.#poll("the socket is switched off");
+  }
+
+  /** For good. @param {string} reason */
+  close(reason) {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#attempt += 1;
+    this.#stopTimers();
+    this.#stopWatching();
+    this.poller?.stop();
+    this.#socket?.end(reason);
+    this.#reason = reason;
+    this.hooks.onClosed();
+    this.changed();
+  }
+
+  onPolled() {
+    this.#polls = "answered";
+    this.changed();
+  }
+
+  /** @param {ChatError} error */
+  onPollFailed(error) {
+    if (error.code === "rate_limited") return;
+    this.#polls = "failing";
+    this.#pollReason = error.message;
+    this.changed();
+  }
+
+  /** Frames and polls have been counted. */
+  counted() {
+    this.changed();
+  }
+
+  /** @returns {import("./types.js").Status} */
+  #status() {
+    if (this.#closed) return "closed";
+    if (this.#live) return "live";
+    if (this.#polls === "answered") return "polling";
+    return this.#polls === "failing" ? "offline" : "connecting";
+  }
+
+  async #open() {
+    const attempt = ++this.#attempt;
+    this.#stopTimers();
+    this.#after("welcome", WELCOME_MS, () => this.#poll("the socket has not answered yet"));
+    this.#after("open", OPEN_MS, () => this.#giveUp());
+    try {
+      const token = await this.token.current();
+      if (attempt !== this.#attempt) return;
+      if (token === null && !this.token.usesCookie) return this.close("unauthenticated");
+      this.#socket = new Socket({
+        url: this.url,
+        token,
+        env: this.env,
+        stats: this.stats,
+        events: {
+          onWelcome: (welcome) => this.#welcome(welcome),
+          onFrame: (frame) => this.#take(frame),
+          onActivity: () => this.changed(),
+          onEnd: (end) => this.#ended(end),
+        },
+      });
+    } catch (error) {
+      if (attempt === this.#attempt) this.#ended({ code: 0, reason: asChatError(error).message });
+    }
+  }
+
+  #giveUp() {
+    const reason = "the socket did not answer";
+    if (this.#socket !== null) return this.#socket.end(reason);
+    // Not even a token came.
+    this.#attempt += 1;
+    this.#ended({ code: 0, reason });
+  }
+
+  /** @param {any} welcome */
+  #welcome(welcome) {
+    this.#stopTimers();
+    this.#live = true;
+    this.#refused = 0;
+    this.#drainUntil = 0;
+    this.#polls = "off";
+    this.#reason = null;
+    this.poller?.stop();
+    this.#after("stable", STABLE_MS, () => this.backoff.reset());
+    this.#renewLater();
+    this.hooks.onLive(welcome);
+    this.changed();
+  }
+
+  /** @param {any} frame */
+  #take(frame) {
+    if (frame.type === "expiring") return void this.#renew();
+    if (frame.type === "drain") {
+      this.#drainUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
+      // Should the service not close it by then, we come back by ourselves.
+      return this.#after("drain", frame.reconnectInMs ?? 0, () => this.#socket?.end("drain"));
+    }
+    this.hooks.onFrame(frame);
+  }
+
+  /** @param {End} end */
+  #ended({ code, reason }) {
+    const wasLive = this.#live;
+    this.#socket = null;
+    this.#live = false;
+    this.#stopTimers();
+    if (wasLive) {
+      this.stats.drops += 1;
+      this.hooks.onDown();
+    }
+    if (this.#closed) return;
+    if (code >= 4000 && code < 4100) return this.close(reason);
+    if (!this.#enabled) return this.#poll(reason);
+    if (code === 4101) {
+      if ((this.#refused += 1) > 1) return this.close("token_expired");
+      this.#poll(reason);
+      return void this.#renewThenOpen();
+    }
+    this.#poll(reason);
+    this.#after("retry", this.#delay(code), () => this.#open());
+  }
+
+  /** @param {number} code */
+  #delay(code) {
+    const told = Math.max(0, this.#drainUntil - this.env.clock.now());
+    return code >= 4200 && code < 4300 && this.#drainUntil > 0 ? told : this.backoff.next();
+  }
+
+  async #renewThenOpen() {
+    const attempt = ++this.#attempt;
+    try {
+      await this.token.renew(this.token.held);
+    } catch {
+      // No token to be had just now; opening asks again.
+    }
+    if (attempt !== this.#attempt) return;
+    this.#after("retry", this.backoff.next(), () => this.#open());
+  }
+
+  /** @param {string} reason */
+  #poll(reason) {
+    this.#reason = reason;
+    if (this.#polls === "off") this.#polls = "trying";
+    this.changed();
+    this.poller?.start();
+  }
+
+  /** The page is in front again, or the network is back: nothing to wait for, but for what the service asked. */
+  #wake() {
+    if (this.#closed) return;
+    if (this.#live) return this.#socket?.ping();
+    this.poller?.now();
+    const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#drainUntil;
+    if (waits && this.#enabled) this.#open();
+  }
+
+  #renewLater() {
+    const left = this.token.millisecondsLeft();
+    if (left === null) return;
+    // A token that lives shorter than the margin is renewed at half its life, not over and over.
+    const wait = left > 2 * RENEW_BEFORE_MS ? left - RENEW_BEFORE_MS : left / 2;
+    this.#after("renew", Math.max(1000, Math.min(wait, LONGEST_MS)), () => {
+      if (wait > LONGEST_MS) this.#renewLater();
+      else void this.#renew();
+    });
+  }
+
+  /** Renews the session in place. Should it fail, the service closes with 4101 and that is met. */
+  async #renew() {
+    const socket = this.#socket;
+    try {
+      const token = await this.token.renew(this.token.held);
+      if (token === null || socket !== this.#socket || socket === null) return;
+      await socket.request({ type: "auth", token });
+      this.#renewLater();
+    } catch (cause) {
+      const error = asChatError(cause);
+      if (error.code === "unauthenticated" || error.code === "forbidden") this.close(error.code);
+      else if (this.#live && socket === this.#socket) this.#after("renew", 5000, () => void this.#renew());
+    }
+  }
+
+  /** @param {string} name @param {number} ms @param {() => void} run */
+  #after(name, ms, run) {
+    const { clock } = this.env;
+    clock.clearTimeout(this.#timers[name]);
+    this.#timers[name] = clock.setTimeout(() => {
+      delete this.#timers[name];
+      run();
+    }, ms);
+  }
+
+  #stopTimers() {
+    for (const timer of Object.values(this.#timers)) this.env.clock.clearTimeout(timer);
+    this.#timers = {};
+  }
+}

@@ -1,0 +1,49 @@
+// @ts-check
+/**
+ * One error class. `code` is the service's own code, or one of the client's:
+ * `network` (no answer), `disconnected` (the socket ended before the reply), `closed`.
+ */
+
+export class ChatError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} detail
+   * @param {{ status?: number, retryAfterMs?: number|null, cause?: unknown }} [more]
+   */
+  constructor(code, detail, { status = 0, retryAfterMs = null, cause } = {}) {
+    super(detail, { cause });
+    this.name = "ChatError";
+    this.code = code;
+    this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** Worth the same request again: the service did not judge it. */
+  get transient() {
+    return (
+      this.code === "network" ||
+      this.code === "disconnected" ||
+      this.code === "rate_limited" ||
+      this.code === "slow_mode" ||
+      this.status >= 500 ||
+      this.code === "unavailable" ||
+      this.code === "internal"
+    );
+  }
+
+  /** The room is not, or no longer, open to the caller. */
+  get gone() {
+    return this.code === "room_not_found" || this.code === "not_a_member";
+  }
+
+  /** What is held of the room can not be continued from. */
+  get reset() {
+    return this.code === "history_changed" || this.code === "position_expired";
+  }
+}
+
+/** @param {unknown} error @returns {ChatError} */
+export function asChatError(error) {
+  if (error instanceof ChatError) return error;
+  return new ChatError("network", error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,397 @@
+// @ts-check
+/**
+ * One open room: its log kept true over whatever transport there is, and what a person does in it.
+ * It promises each message once and in its place; a hole is fetched, never papered over.
+ * It may not know how the transport is chosen: it is attached to a live socket, or polled.
+ */
+import { Log } from "./log.js";
+import { Observable } from "./observable.js";
+import { Outbox } from "./outbox.js";
+import { Attendance } from "./attendance.js";
+import { asChatError } from "./error.js";
+
+const PAGE = 50;
+const SYNC_PAGE = 100;
+/** How long a live room may stay behind its meta before it stops waiting for the frames. */
+const LAG_MS = 3000;
+const RETRY_MS = 2000;
+/** A neighbour instance may answer a little behind the one whose meta led here. */
+const BEHIND_TRIES = 4;
+const BEHIND_MS = 250;
+
+/** @typedef {{ since: number|null, confirmed: boolean }} Subscription */
+/** @typedef {import("./types.js").Link} Link */
+/** @typedef {import("./types.js").Message} Message */
+/** @typedef {import("./types.js").Meta} Meta */
+/** @typedef {import("./types.js").RoomSnapshot} RoomSnapshot */
+
+/** @extends {Observable<RoomSnapshot>} */
+export class Room extends Observable {
+  #log = new Log();
+  /** @type {Promise<void>|null} */
+  #syncing = null;
+  /** The subscription on the live socket; frames count only once it is confirmed. */
+  #subscription = /** @type {Subscription|null} */ (null);
+  #lastSeq = 0;
+  #lastReadSeq = /** @type {number|null} */ (null);
+  #gone = false;
+  #closed = false;
+  /** @type {any} the next attempt to subscribe */
+  #retry = null;
+  /** @type {any} the end of the patience with a live room that lags behind its meta */
+  #patience = null;
+
+  /** @param {string} id @param {Link} link @param {() => void} onClose */
+  constructor(id, link, onClose) {
+    super();
+    this.id = id;
+    this.path = `/api/chat/rooms/${encodeURIComponent(id)}`;
+    this.link = link;
+    this.onClose = onClose;
+    const onChange = () => this.changed();
+    this.attendance = new Attendance({ link, roomId: id, path: this.path, onChange });
+    this.outbox = new Outbox({
+      roomId: id,
+      link,
+      onChange,
+      onSent: (message) => {
+        this.#moveRead(message.seq);
+        this.#merge([message]);
+      },
+    });
+  }
+
+  /** @protected @returns {RoomSnapshot} */
+  build() {
+    const log = this.#log;
+    const lastSeq = Math.max(this.#lastSeq, log.lastSeq);
+    return {
+      messages: log.messages,
+      pending: this.outbox.pending,
+      rev: log.rev,
+      lastSeq,
+      lastReadSeq: this.#lastReadSeq,
+      unreadCount: this.#lastReadSeq === null ? 0 : Math.max(0, lastSeq - this.#lastReadSeq),
+      complete: log.complete && !this.#gone,
+      hasMore: log.hasMore,
+      typing: this.attendance.typing,
+      online: this.attendance.online,
+      gone: this.#gone,
+    };
+  }
+
+  // What a person does.
+
+  /**
+   * Resolves once the message is sent, or failed; never rejects, for `pending` shows it anyway.
+   * @param {string|{ id?: string, content: string, contentType?: string, replyTo?: string, metadata?: any }} message
+   */
+  send(message) {
+    this.attendance.wrote();
+    return this.outbox.add(typeof message === "string" ? { content: message } : message);
+  }
+
+  /** @param {string} id */
+  retry(id) {
+    return this.outbox.retry(id);
+  }
+
+  /** Gives up a failed message. @param {string} id */
+  discard(id) {
+    this.outbox.discard(id);
+  }
+
+  /** @param {string} messageId @param {string} content */
+  edit(messageId, content) {
+    return this.#change({ type: "edit", messageId, content }, "PATCH", messageId, { content });
+  }
+
+  /** @param {string} messageId */
+  delete(messageId) {
+    return this.#change({ type: "delete", messageId }, "DELETE", messageId);
+  }
+
+  /** @param {string} messageId @param {string} emoji @param {boolean} on */
+  react(messageId, emoji, on) {
+    const path = `${messageId}/reactions/${encodeURIComponent(emoji)}`;
+    return this.#change({ type: "react", messageId, emoji, on }, on ? "PUT" : "DELETE", path);
+  }
+
+  /** Moves the read position, only forward. @param {number} [seq] absent: to the newest message */
+  async markRead(seq = this.getSnapshot().lastSeq) {
+    if (this.#lastReadSeq !== null && seq <= this.#lastReadSeq) return;
+    const before = this.#lastReadSeq;
+    this.#moveRead(seq);
+    this.changed();
+    try {
+      await this.link.perform({ type: "read", roomId: this.id, seq }, "POST", `${this.path}/read`, { seq });
+    } catch (error) {
+      if (this.#lastReadSeq === seq) this.#lastReadSeq = before;
+      this.changed();
+      throw error;
+    }
+  }
+
+  /** Tells the others; at most once in three seconds, however often it is called. */
+  sendTyping() {
+    this.attendance.sendTyping();
+  }
+
+  /** The page before the earliest message held. */
+  async loadEarlier() {
+    const { floor, epoch, hasMore } = this.#log;
+    if (floor === null || !hasMore) return;
+    const { body } = await this.link.http.request("GET", `${this.path}/messages?before=${floor}&limit=${PAGE}`);
+    if (epoch !== this.#log.epoch) return;
+    this.#log.takeEarlier(floor, body);
+    this.changed();
+  }
+
+  /** Stops following the room. Leaving it is another thing. */
+  close() {
+    if (this.#closed) return;
+    if (this.#subscription !== null) this.link.send({ type: "unsubscribe", roomId: this.id });
+    this.#closed = true;
+    this.detach();
+    this.attendance.close();
+    this.outbox.close();
+    this.onClose();
+  }
+
+  // What the transport tells. Below here is the client's own.
+
+  /** Polled and lacking something. */
+  get behind() {
+    return !this.#closed && !this.#gone && !this.#log.complete;
+  }
+
+  /** A live socket is there: go on from the cursor. */
+  attach() {
+    if (this.#closed || this.#gone) return;
+    this.link.env.clock.clearTimeout(this.#retry);
+    const { rev, history } = this.#log;
+    const subscription = { since: rev, confirmed: false };
+    this.#subscription = subscription;
+    const from = rev === null ? { limit: PAGE } : { since: rev, history };
+    const frame = { type: "subscribe", roomId: this.id, ...from };
+    this.link.request(frame, (reply) => this.#confirm(subscription, reply)).catch((cause) => {
+      const error = asChatError(cause);
+      if (this.#subscription !== subscription || error.code === "disconnected") return;
+      if (error.gone) return this.takeGone();
+      if (error.reset) {
+        this.#reset();
+        return this.attach();
+      }
+      this.#subscription = null;
+      this.#retry = this.link.env.clock.setTimeout(() => this.attach(), error.retryAfterMs ?? RETRY_MS);
+    });
+    this.outbox.wake();
+  }
+
+  /** The socket is gone. */
+  detach() {
+    this.#subscription = null;
+    this.link.env.clock.clearTimeout(this.#retry);
+    this.#calm();
+  }
+
+  /** Poll mode has an answer: sends may go, and presence has no frames here. */
+  polled() {
+    this.outbox.wake();
+    this.attendance.refresh();
+  }
+
+  /** The caller became a member (again). */
+  rejoined() {
+    if (!this.#gone) return;
+    this.#gone = false;
+    if (this.link.isLive()) this.attach();
+    this.changed();
+  }
+
+  /** @param {any} frame */
+  take(frame) {
+    switch (frame.type) {
+      case "messages":
+        return this.#takeMessages(frame);
+      case "message":
+        return this.#takeMessage(frame.message);
+      case "removed":
+        return this.takeGone();
+      case "read":
+        if (frame.userId === this.link.myId()) this.#moveRead(frame.seq);
+        return this.changed();
+      default:
+        return this.attendance.take(frame);
+    }
+  }
+
+  /** Hears of the room's head; never moves the cursor. @param {Meta} meta @param {string} [history] */
+  takeMeta(meta, history = meta.history) {
+    if (history !== undefined && this.#log.history !== null && history !== this.#log.history) this.#restart();
+    this.rejoined();
+    this.#log.hearOf(meta.rev);
+    this.#lastSeq = Math.max(this.#lastSeq, meta.lastSeq);
+    if (meta.lastReadSeq !== undefined) this.#moveRead(meta.lastReadSeq);
+    this.#expectFrames();
+    this.changed();
+  }
+
+  /** It is not, or no longer, open to the caller. */
+  takeGone() {
+    this.#gone = true;
+    this.detach();
+    this.changed();
+  }
+
+  /** Fetches until nothing is known to be missing; one at a time. @returns {Promise<void>} */
+  sync() {
+    this.#syncing ??= this.#catchUp().finally(() => {
+      this.#syncing = null;
+      this.changed();
+    });
+    return this.#syncing;
+  }
+
+  // Inside.
+
+  async #catchUp() {
+    for (let tries = 0, resets = 0; this.behind; ) {
+      const { rev, history, epoch } = this.#log;
+      const query =
+        rev === null ? `limit=${PAGE}` : `since=${rev}&history=${encodeURIComponent(history ?? "")}&limit=${SYNC_PAGE}`;
+      try {
+        const { body } = await this.link.http.request("GET", `${this.path}/messages?${query}`);
+        if (epoch !== this.#log.epoch) continue;
+        if (rev === null) this.#log.takeNewest(body);
+        else this.#log.takeChanges(rev, body);
+        this.#settle();
+      } catch (cause) {
+        const error = asChatError(cause);
+        if (error.gone) return this.takeGone();
+        if (!error.reset || (resets += 1) > 2) throw error;
+        if (epoch === this.#log.epoch) this.#restart();
+        continue;
+      }
+      if (this.#log.rev !== rev) tries = 0;
+      else if ((tries += 1) >= BEHIND_TRIES) return;
+      else await new Promise((done) => this.link.env.clock.setTimeout(() => done(null), BEHIND_MS * tries));
+    }
+  }
+
+  /** Nobody waits for it: a failure is met by the next frame, meta or poll. */
+  #syncQuietly() {
+    this.sync().catch(() => this.#expectFrames());
+  }
+
+  /** Live and behind: the frames are on their way. Only if the cursor stands still is something lost. */
+  #expectFrames() {
+    if (this.#subscription === null || !this.behind || this.#patience !== null) return;
+    const { rev } = this.#log;
+    this.#patience = this.link.env.clock.setTimeout(() => {
+      this.#patience = null;
+      if (this.#log.rev === rev && this.behind) this.#syncQuietly();
+      else this.#expectFrames();
+    }, LAG_MS);
+  }
+
+  /**
+   * Frames of an earlier subscription count for nothing: only this reply says that this one begins.
+   * @param {Subscription} subscription @param {any} reply
+   */
+  #confirm(subscription, { rev, lastSeq, history, status }) {
+    if (this.#subscription !== subscription) return;
+    if (status === "reset") {
+      this.#reset();
+      subscription.since = null;
+    }
+    subscription.confirmed = true;
+    // Asked only now, for frames tell every change from here on.
+    this.attendance.refresh({ force: true });
+    this.#lastSeq = Math.max(this.#lastSeq, lastSeq ?? 0);
+    // An empty room has no page to follow.
+    if (this.#log.rev === null && lastSeq === 0) this.#log.takeNewest({ messages: [], rev, history });
+    this.#log.history ??= history ?? null;
+    this.#log.hearOf(rev);
+    this.#expectFrames();
+    this.changed();
+  }
+
+  /** @param {any} frame */
+  #takeMessages(frame) {
+    const subscription = this.#subscription;
+    if (!subscription?.confirmed) return;
+    const page = { ...frame, history: this.#log.history ?? undefined };
+    if (this.#syncing !== null) {
+      // A hole is being filled beside the socket; a page that may begin behind it must not hide it.
+      this.#log.merge(frame.messages);
+      this.#log.hearOf(frame.rev);
+    } else if (subscription.since === null) {
+      const begun = this.#log.rev !== null;
+      this.#log.takeNewest(page);
+      subscription.since = this.#log.rev;
+      if (begun && !this.#log.complete) this.#syncQuietly();
+    } else {
+      this.#log.takeChanges(subscription.since, page);
+    }
+    this.#settle();
+  }
+
+  /** @param {Message} message */
+  #takeMessage(message) {
+    if (!this.#subscription?.confirmed) return;
+    this.attendance.arrived(message);
+    const step = this.#log.takeLive(message);
+    if (step === "known") return;
+    if (step === "hole") this.#syncQuietly();
+    this.#lastSeq = Math.max(this.#lastSeq, message.seq);
+    if (message.senderId !== null && message.senderId === this.link.myId()) this.#moveRead(message.seq);
+    this.#settle();
+  }
+
+  /**
+   * @param {object} frame @param {string} method @param {string} path @param {object} [body]
+   * @returns {Promise<Message>} in its new state
+   */
+  async #change(frame, method, path, body) {
+    const url = `${this.path}/messages/${path}`;
+    const { message } = await this.link.perform({ ...frame, roomId: this.id }, method, url, body);
+    this.#merge([message]);
+    return message;
+  }
+
+  /** @param {Message[]} messages */
+  #merge(messages) {
+    this.#log.merge(messages);
+    this.#settle();
+  }
+
+  #calm() {
+    this.link.env.clock.clearTimeout(this.#patience);
+    this.#patience = null;
+  }
+
+  #settle() {
+    if (this.#log.complete) this.#calm();
+    this.outbox.settle((id) => this.#log.get(id) !== undefined);
+    this.changed();
+  }
+
+  /** @param {number} seq */
+  #moveRead(seq) {
+    this.#lastReadSeq = Math.max(this.#lastReadSeq ?? 0, seq);
+  }
+
+  #reset() {
+    this.#log.reset();
+    this.#lastSeq = 0;
+    this.#lastReadSeq = null;
+    this.changed();
+  }
+
+  /** Another history, learned beside the socket: drop all, and have a live socket begin anew. */
+  #restart() {
+    this.#reset();
+    if (this.#subscription !== null) this.attach();
+  }
+}

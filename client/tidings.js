@@ -1,0 +1,242 @@
+// @ts-check
+/**
+ * The Tidings client: `connect({ baseUrl, getToken })` gives a chat; `chat.room(id)` opens a room in it.
+ * It promises each message once and in its place, over a WebSocket or, while there is none, by polling.
+ * Here the parts are put together; nothing runs at import, so a server may import it too.
+ */
+import { Connection } from "./connection.js";
+import { ChatError } from "./error.js";
+import { environment } from "./environment.js";
+import { Http } from "./http.js";
+import { Poller } from "./poller.js";
+import { Room } from "./room.js";
+import { RoomList } from "./room-list.js";
+import { Token } from "./token.js";
+
+export { ChatError };
+
+/** @typedef {import("./types.js").RoomInfo} RoomInfo */
+/** @typedef {import("./types.js").Member} Member */
+/** @typedef {import("./types.js").Session} Session */
+
+/**
+ * @typedef {object} ConnectOptions
+ * @property {string} [baseUrl]  where the service is, with its base path; absent: this page's origin
+ * @property {string} [wsUrl]    absent: made of `baseUrl`
+ * @property {import("./types.js").GetToken} [getToken]  absent: the session cookie speaks for the caller
+ * @property {boolean} [socket]  false: poll only, until `useSocket(true)`
+ */
+
+/** @param {ConnectOptions & Partial<import("./types.js").Environment>} options */
+export function connect(options = {}) {
+  return new Chat(options);
+}
+
+export class Chat {
+  /** @type {Map<string, Room>} */
+  #open = new Map();
+  /** @type {Session|null} */
+  #session = null;
+  #connection;
+  #http;
+  #link;
+
+  /** @param {ConnectOptions & Partial<import("./types.js").Environment>} options */
+  constructor(options) {
+    const env = environment(options);
+    const baseUrl = options.baseUrl ?? "";
+    const token = new Token(options.getToken, env.clock);
+    const stats = newStats();
+    this.#http = new Http({ baseUrl, env, token, stats, onUnauthenticated: () => this.#connection.close("unauthenticated") });
+    this.#connection = new Connection({
+      url: options.wsUrl ?? socketUrl(this.#http.baseUrl),
+      env,
+      token,
+      stats,
+      hooks: {
+        onLive: (welcome) => this.#live(welcome),
+        onDown: () => this.#open.forEach((room) => room.detach()),
+        onFrame: (frame) => this.#take(frame),
+        onClosed: () => (this.#http.closed = true),
+      },
+    });
+    this.#link = this.#makeLink(env);
+    /** The caller's rooms; call `rooms.load()` to begin. */
+    this.rooms = new RoomList(this.#http);
+    this.#connection.start(this.#makePoller(env, stats), options.socket ?? true);
+  }
+
+  /** What the connection does: `subscribe(listener)`, `getSnapshot()`. */
+  get connection() {
+    const { subscribe, getSnapshot } = this.#connection;
+    return { subscribe, getSnapshot };
+  }
+
+  /** Opens a room, or gives the one that is open. @param {string} id */
+  room(id) {
+    const open = this.#open.get(id);
+    if (open !== undefined) return open;
+    const room = new Room(id, this.#link, () => this.#open.delete(id));
+    this.#open.set(id, room);
+    const listed = this.rooms.get(id);
+    if (listed?.me) {
+      const { lastSeq, rev, lastMessageAt } = listed;
+      room.takeMeta({ roomId: id, lastSeq, rev, lastMessageAt, lastReadSeq: listed.me.lastReadSeq });
+    }
+    room.subscribe(() => {
+      this.rooms.follow(id, room.getSnapshot());
+    });
+    if (this.#connection.isLive) room.attach();
+    else this.#connection.poller?.now();
+    return room;
+  }
+
+  /** Who the service says the caller is. @returns {Promise<Session>} */
+  async session() {
+    this.#session ??= (await this.#http.request("GET", "/api/session")).body;
+    return /** @type {Session} */ (this.#session);
+  }
+
+  /**
+   * @param {{ type: "DIRECT"|"GROUP"|"PUBLIC", id?: string, key?: string, title?: string, memberIds?: string[], metadata?: any }} room
+   * @returns {Promise<RoomInfo>}
+   */
+  async createRoom(room) {
+    const { body } = await this.#http.request("POST", "/api/chat/rooms", { body: room });
+    this.rooms.put(body.room);
+    return body.room;
+  }
+
+  /** @returns {Promise<RoomInfo[]>} public rooms, newest first */
+  async publicRooms() {
+    return (await this.#http.request("GET", "/api/chat/rooms?type=PUBLIC&limit=100")).body.rooms;
+  }
+
+  /** Joins a public room. @param {string} roomId */
+  async join(roomId) {
+    const { user } = await this.session();
+    await this.#http.request("PUT", memberPath(roomId, user.id));
+    this.#open.get(roomId)?.rejoined();
+    if (this.rooms.wanted) await this.rooms.load();
+  }
+
+  /** Leaves a room for good, and stops following it. @param {string} roomId */
+  async leave(roomId) {
+    const { user } = await this.session();
+    await this.#http.request("DELETE", memberPath(roomId, user.id));
+    this.#open.get(roomId)?.close();
+    this.rooms.drop(roomId);
+  }
+
+  /** @param {string} roomId @returns {Promise<Member[]>} the first page of them */
+  async members(roomId) {
+    return (await this.#http.request("GET", `/api/chat/rooms/${encodeURIComponent(roomId)}/members?limit=100`)).body.members;
+  }
+
+  /** @param {string} roomId @param {string} userId */
+  async addMember(roomId, userId) {
+    await this.#http.request("PUT", memberPath(roomId, userId));
+  }
+
+  /** Cuts the socket on purpose, or lets it come back: to see that polling carries on. @param {boolean} on */
+  useSocket(on) {
+    this.#connection.useSocket(on);
+  }
+
+  /** Ends it for good. */
+  close() {
+    for (const room of [...this.#open.values()]) room.close();
+    this.#connection.close("closed by the application");
+  }
+
+  /** @param {any} welcome */
+  #live(welcome) {
+    this.#session = welcome.session ?? this.#session;
+    this.#connection.request({ type: "watch" }).catch(() => {});
+    for (const room of this.#open.values()) room.attach();
+    // Rooms lost while nobody watched are in no frame.
+    if (this.rooms.wanted) this.rooms.load().catch(() => {});
+  }
+
+  /** @param {any} frame */
+  #take(frame) {
+    if (frame.type !== "meta") return this.#open.get(frame.roomId)?.take(frame);
+    for (const meta of frame.rooms) this.#open.get(meta.roomId)?.takeMeta(meta);
+    this.rooms.takeMetas(frame.rooms, { all: false });
+    this.#takeGone(frame.gone ?? []);
+  }
+
+  /** @param {string[]} ids */
+  #takeGone(ids) {
+    for (const id of ids) {
+      this.#open.get(id)?.takeGone();
+      this.rooms.drop(id);
+    }
+  }
+
+  /**
+   * @param {import("./types.js").Environment} env
+   * @returns {import("./types.js").Link}
+   */
+  #makeLink(env) {
+    const connection = this.#connection;
+    return {
+      env,
+      http: this.#http,
+      isLive: () => connection.isLive,
+      request: (frame, onReply) => connection.request(frame, onReply),
+      send: (frame) => connection.send(frame),
+      myId: () => this.#session?.user.id ?? null,
+      perform: async (frame, method, path, body) => {
+        try {
+          if (connection.isLive) return await connection.request(frame);
+        } catch (error) {
+          if (!(error instanceof ChatError) || error.code !== "disconnected") throw error;
+        }
+        return (await this.#http.request(method, path, { body })).body;
+      },
+    };
+  }
+
+  /** @param {import("./types.js").Environment} env @param {import("./types.js").Stats} stats */
+  #makePoller(env, stats) {
+    return new Poller(env, this.#http, stats, {
+      roomIds: () => (this.rooms.wanted || this.#open.size === 0 ? null : [...this.#open.keys()]),
+      take: (answer, asked) => {
+        if (answer !== null) this.#takeAnswer(answer, asked === null);
+        this.#connection.counted();
+        return [...this.#open.values()].filter((room) => room.behind);
+      },
+      onAnswer: () => {
+        this.#connection.onPolled();
+        for (const room of this.#open.values()) room.polled();
+        if (this.#session === null) this.session().catch(() => {});
+      },
+      onFailure: (error) => this.#connection.onPollFailed(error),
+    });
+  }
+
+  /** @param {any} answer @param {boolean} all */
+  #takeAnswer({ rooms, gone, history }, all) {
+    for (const meta of rooms) this.#open.get(meta.roomId)?.takeMeta(meta, meta.history ?? history);
+    this.rooms.takeMetas(rooms, { all });
+    this.#takeGone(gone ?? []);
+  }
+}
+
+/** @returns {import("./types.js").Stats} */
+function newStats() {
+  return { roundTripMs: null, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, polls: 0, pollsMetaOnly: 0, drops: 0 };
+}
+
+/** @param {string} baseUrl */
+function socketUrl(baseUrl) {
+  const here = typeof location === "undefined" ? undefined : location.href;
+  const url = new URL(`${baseUrl}/api/chat/ws`, here);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
+
+/** @param {string} roomId @param {string} userId */
+const memberPath = (roomId, userId) =>
+  `/api/chat/rooms/${encodeURIComponent(roomId)}/members/${encodeURIComponent(userId)}`;

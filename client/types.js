@@ -1,0 +1,134 @@
+// @ts-check
+/**
+ * The shapes that cross the wire and the shapes a caller sees, as JSDoc types.
+ * It promises no behaviour: importing it runs nothing.
+ */
+
+/**
+ * @typedef {{ emoji: string, count: number, userIds: string[] }} Reaction
+ *
+ * @typedef {object} Message
+ * @property {string} id
+ * @property {string} roomId
+ * @property {number} seq          its place in the room, for good
+ * @property {number} rev          the room's revision at its last change
+ * @property {string|null} senderId
+ * @property {string|null} senderName
+ * @property {string|null} senderAvatarUrl
+ * @property {string|null} content
+ * @property {"TEXT"|"IMAGE"|"SYSTEM"} contentType
+ * @property {any} metadata
+ * @property {string|null} replyTo
+ * @property {Reaction[]} reactions
+ * @property {string} createdAt
+ * @property {string|null} editedAt
+ * @property {string|null} deletedAt
+ *
+ * @typedef {object} Member
+ * @property {string} userId
+ * @property {string|null} name
+ * @property {string|null} avatarUrl
+ * @property {string} role
+ * @property {number} lastReadSeq
+ *
+ * @typedef {object} RoomInfo      a room as `GET /api/chat/rooms` tells it
+ * @property {string} id
+ * @property {"DIRECT"|"GROUP"|"PUBLIC"} type
+ * @property {string|null} title
+ * @property {string} createdAt
+ * @property {string|null} lastMessageAt
+ * @property {number} lastSeq
+ * @property {number} rev
+ * @property {Message|null} lastMessage
+ * @property {number} memberCount
+ * @property {Member[]} members    ten at most
+ * @property {{ role: string, lastReadSeq: number }|null} me
+ * @property {number} unreadCount
+ *
+ * @typedef {object} Meta
+ * @property {string} roomId
+ * @property {number} lastSeq
+ * @property {number} rev
+ * @property {string|null} lastMessageAt
+ * @property {number} [lastReadSeq]
+ * @property {string} [history]
+ *
+ * @typedef {{ id: string, name: string|null, avatarUrl: string|null }} User
+ * @typedef {{ user: User, role: string, expiresAt: string }} Session
+ *
+ * @typedef {object} Page
+ * @property {Message[]} messages
+ * @property {number} rev
+ * @property {string} [history]
+ * @property {boolean} [hasMore]
+ *
+ * @typedef {object} Pending       a message of one's own that the room does not hold yet
+ * @property {string} id
+ * @property {string} content
+ * @property {string} [contentType]
+ * @property {string} [replyTo]
+ * @property {any} [metadata]
+ * @property {string} createdAt    this device's clock, until the service gives the true one
+ * @property {"sending"|"sent"|"failed"} state
+ * @property {import("./error.js").ChatError|null} error
+ *
+ * @typedef {object} Stats
+ * @property {number|null} roundTripMs  of the last ping over the socket, or of the last meta poll
+ * @property {number} bytesIn      payload bytes; headers are not visible to a page
+ * @property {number} bytesOut
+ * @property {number} framesIn
+ * @property {number} framesOut
+ * @property {number} polls        meta polls answered
+ * @property {number} pollsMetaOnly  of these, those that needed no messages
+ * @property {number} drops        live sockets lost
+ *
+ * @typedef {"connecting"|"live"|"polling"|"offline"|"closed"} Status
+ * @typedef {{ status: Status, reason: string|null, stats: Stats }} ConnectionSnapshot
+ *
+ * @typedef {object} RoomSnapshot
+ * @property {Message[]} messages  by seq, without a hole once `complete`
+ * @property {Pending[]} pending
+ * @property {number|null} rev     the cursor: everything up to it is in `messages`
+ * @property {number} lastSeq
+ * @property {number|null} lastReadSeq
+ * @property {number} unreadCount
+ * @property {boolean} complete    nothing is known to be missing
+ * @property {boolean} hasMore     there may be earlier messages
+ * @property {string[]} typing
+ * @property {string[]} online
+ * @property {boolean} gone        the room is not, or no longer, open to this user
+ *
+ * @typedef {{ rooms: RoomInfo[], loaded: boolean, unreadCount: number }} RoomListSnapshot
+ *
+ * @typedef {object} Clock
+ * @property {() => number} now
+ * @property {(run: () => void, ms: number) => any} setTimeout
+ * @property {(timer: any) => void} clearTimeout
+ *
+ * @typedef {object} Visibility
+ * @property {() => boolean} hidden
+ * @property {(listener: () => void) => () => void} subscribe  called on visible and on online
+ *
+ * @typedef {object} Environment   what the client takes from its surroundings
+ * @property {typeof WebSocket|undefined} WebSocket
+ * @property {typeof fetch} fetch
+ * @property {Clock} clock
+ * @property {Visibility} visibility
+ * @property {() => number} random
+ * @property {() => string} uuid
+ *
+ * @typedef {(ask: { renew: boolean }) => string|null|Promise<string|null>} GetToken
+ *   `renew` is true when the last token was refused or runs out soon. Null ends the connection; a throw is tried again.
+ *
+ * @typedef {object} Link          what a room may do to the service, whatever the transport
+ * @property {Environment} env
+ * @property {import("./http.js").Http} http
+ * @property {() => boolean} isLive
+ * @property {(frame: object, onReply?: (reply: any) => void) => Promise<any>} request  over the socket only
+ * @property {(frame: object) => void} send             over the socket only; nothing when there is none
+ * @property {(frame: object, method: string, path: string, body?: object) => Promise<any>} perform
+ *   over the socket, else (or when its outcome is unknown) over HTTP: for what may be done twice
+ * @property {() => string|null} myId
+ */
+
+export {};

@@ -1,0 +1,215 @@
+//! Who calls: JWTs verified strictly, with a fixed algorithm, `exp` required, `iss` and `aud` checked when set.
+//! Parsing a token costs no I/O. No transport, no store.
+
+mod provider;
+pub mod request;
+
+use std::path::Path;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::model::{Caller, Timestamp, UserId, UserRole};
+
+/// Longest token that is looked at, in bytes.
+const TOKEN_BYTES: usize = 8192;
+/// How far clocks may differ, in seconds.
+const LEEWAY: u64 = 15;
+/// How long a demo token is good, in seconds.
+const DEMO_LIFE: u64 = 7 * 24 * 3600;
+/// Bytes of the demo's signing key.
+const DEMO_KEY_BYTES: usize = 32;
+
+/// Checks tokens, and in a demo makes them.
+pub struct Auth {
+    key: DecodingKey,
+    validation: Validation,
+    demo: Option<EncodingKey>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    exp: u64,
+    name: Option<String>,
+    picture: Option<String>,
+    role: Option<String>,
+}
+
+impl Auth {
+    /// Takes tokens that the application signed with this secret.
+    pub fn with_secret(secret: &str, issuer: Option<&str>, audience: Option<&str>) -> Self {
+        provider::install();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        let mut required = vec!["exp", "sub"];
+        if let Some(issuer) = issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        match audience {
+            Some(audience) => {
+                validation.set_audience(&[audience]);
+                required.push("aud");
+            }
+            None => validation.validate_aud = false,
+        }
+        validation.set_required_spec_claims(&required);
+        Self { key: DecodingKey::from_secret(secret.as_bytes()), validation, demo: None }
+    }
+
+    /// Lets anyone in by name, with tokens signed by a key made on first start and kept in `folder`.
+    pub fn demo(folder: &Path) -> std::io::Result<Self> {
+        let key = demo_key(folder)?;
+        Ok(Self { demo: Some(EncodingKey::from_secret(key.as_bytes())), ..Self::with_secret(&key, None, None) })
+    }
+
+    /// Whether anyone may come in by name.
+    pub fn is_demo(&self) -> bool {
+        self.demo.is_some()
+    }
+
+    /// A demo token for this user, and when it ends. Never one of an administrator.
+    pub fn mint_demo(&self, id: &UserId, name: &str) -> Result<(String, Timestamp)> {
+        let key = self.demo.as_ref().ok_or(Error::NotFound)?;
+        let expires = jsonwebtoken::get_current_timestamp() + DEMO_LIFE;
+        let claims = json!({ "sub": id, "name": name, "exp": expires });
+        let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)
+            .map_err(|error| Error::internal("signing a demo token", error))?;
+        Ok((token, Timestamp::from_seconds(expires)))
+    }
+
+    /// Who the token's bearer is. Nothing is read from a token before its signature is verified.
+    pub fn verify(&self, token: &str) -> Result<Caller> {
+        const BAD: Error = Error::Unauthenticated("the token is not valid here");
+        if token.len() > TOKEN_BYTES {
+            return Err(BAD);
+        }
+        let verified = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
+        let claims = verified
+            .map_err(|error| match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => Error::TokenExpired,
+                _ => BAD,
+            })?
+            .claims;
+        let role = claims.role.as_deref().map_or(UserRole::Customer, UserRole::parse);
+        Ok(Caller {
+            id: UserId::try_from(claims.sub).map_err(|_| BAD)?,
+            name: claims.name.filter(|name| is_name(name)),
+            picture: claims.picture.filter(|url| url.len() <= 2048),
+            // Whoever can name themselves must not name themselves administrator.
+            role: if self.is_demo() { UserRole::Customer } else { role },
+            expires_at: Timestamp::from_seconds(claims.exp),
+        })
+    }
+}
+
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth").field("demo", &self.is_demo()).finish_non_exhaustive()
+    }
+}
+
+/// Whether a text can be a person's name: 1 to 80 characters, none that controls a terminal or a line's direction.
+pub fn is_name(name: &str) -> bool {
+    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (1..=80).contains(&name.chars().count()) && !name.trim().is_empty() && !name.contains(unseen)
+}
+
+/// Signs claims with an HS256 secret, as an application does for its users.
+pub fn mint(secret: &str, claims: &Value) -> String {
+    provider::install();
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes()))
+        .expect("any JSON can be signed with any secret")
+}
+
+/// The demo's key: made on first start, readable by this user alone.
+fn demo_key(folder: &Path) -> std::io::Result<String> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let path = folder.join("demo.key");
+    match std::fs::read_to_string(&path) {
+        Ok(key) if key.len() >= 2 * DEMO_KEY_BYTES => return Ok(key),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut bytes = [0; DEMO_KEY_BYTES];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("no random bytes"))?;
+    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(key.as_bytes())?;
+    file.sync_all()?;
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "a secret of more than thirty-two bytes";
+
+    fn in_seconds(seconds: i64) -> u64 {
+        jsonwebtoken::get_current_timestamp().saturating_add_signed(seconds)
+    }
+
+    #[test]
+    fn a_token_is_checked_in_every_part() {
+        let auth = Auth::with_secret(SECRET, Some("app"), Some("chat"));
+        let good = json!({ "sub": "ann", "exp": in_seconds(60), "iss": "app", "aud": "chat" });
+        let caller = auth.verify(&mint(SECRET, &good)).expect("good");
+        assert_eq!(caller.id.as_str(), "ann");
+        let with = |key: &str, value: Value| {
+            let mut claims = good.clone();
+            claims[key] = value;
+            auth.verify(&mint(SECRET, &claims))
+        };
+        assert!(matches!(with("exp", json!(in_seconds(-60))), Err(Error::TokenExpired)));
+        for (key, value) in [
+            ("exp", json!("9999999999")),
+            ("exp", Value::Null),
+            ("iss", json!("other")),
+            ("aud", json!(["other"])),
+            ("nbf", json!(in_seconds(600))),
+            ("sub", json!("")),
+            ("sub", json!("a b")),
+            ("sub", json!(7)),
+        ] {
+            assert!(matches!(with(key, value.clone()), Err(Error::Unauthenticated(_))), "{key} = {value}");
+        }
+        let forged = mint("another secret of thirty-two bytes...", &good);
+        assert!(auth.verify(&forged).is_err());
+        for bad in ["", "a.b", "a.b.c", &"x".repeat(9000)] {
+            assert!(auth.verify(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_algorithm_is_refused_whatever_the_header_says() {
+        let auth = Auth::with_secret(SECRET, None, None);
+        let claims = json!({ "sub": "ann", "exp": in_seconds(60) });
+        let token =
+            jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
+        assert!(auth.verify(&token.expect("signed")).is_err());
+        let parts = mint(SECRET, &claims);
+        let body = parts.split('.').nth(1).expect("a body");
+        // {"alg":"none"} and {"alg":"HS256"} without a signature
+        for unsigned in [format!("eyJhbGciOiJub25lIn0.{body}."), format!("eyJhbGciOiJIUzI1NiJ9.{body}.")] {
+            assert!(auth.verify(&unsigned).is_err(), "{unsigned}");
+        }
+    }
+
+    #[test]
+    fn a_demo_never_makes_an_administrator() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let auth = Auth::demo(folder.path()).expect("a demo");
+        let key = std::fs::read_to_string(folder.path().join("demo.key")).expect("the key");
+        let token = mint(&key, &json!({ "sub": "eve", "role": "ADMIN", "exp": in_seconds(60) }));
+        assert_eq!(auth.verify(&token).expect("a caller").role, UserRole::Customer);
+    }
+}

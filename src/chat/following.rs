@@ -1,0 +1,245 @@
+//! The reading side: following rooms in memory, subscribing without a gap, catching up, repairing holes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Chat;
+use crate::error::{Error, Result};
+use crate::hub::{Lookup, Reader, RoomLog, Subscription};
+use crate::model::{Head, Member, Message, RoomId, RoomKind, UserId};
+use crate::protocol::{Frame, ResetReason, ServerFrame, Subscribe, SubscribedStatus};
+use crate::store::PageQuery;
+
+/// Messages in a catch-up page at most.
+const PAGE: u32 = 100;
+/// Bytes of text in one at most; at least one message.
+const PAGE_TEXT: usize = 256 << 10;
+/// How long a late neighbour may take before a hole is read from the store.
+const NEIGHBOUR: Duration = Duration::from_millis(50);
+/// How long to wait after a failed repair.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// A room that is followed, and the caller's membership of it.
+#[derive(Debug)]
+pub struct Followed {
+    /// The room's log.
+    pub log: Arc<RoomLog>,
+    /// Where it ends.
+    pub head: Head,
+    /// The caller's membership, not older than that.
+    pub member: Member,
+}
+
+/// How a subscription begins.
+#[derive(Debug)]
+pub struct Begin {
+    /// The reader's place in the room.
+    pub subscription: Subscription,
+    /// Where it reads on.
+    pub cursor: u64,
+    /// The message of the reader's joining.
+    pub joined_seq: u64,
+    /// The head when it began.
+    pub head: Head,
+    /// What the client is told.
+    pub status: SubscribedStatus,
+    /// Why it begins anew.
+    pub reason: Option<ResetReason>,
+    /// The newest page, if it begins with that.
+    pub page: Option<Frame>,
+}
+
+/// The next step of a reader who is behind what memory holds.
+#[derive(Debug)]
+pub enum CatchUp {
+    /// A page, complete up to `rev`.
+    Page {
+        /// To be sent.
+        frame: Frame,
+        /// The reader's new cursor.
+        rev: u64,
+    },
+    /// The reader's user is no member any more.
+    Removed {
+        /// Since when, at the latest.
+        rev: u64,
+    },
+}
+
+/// A page that many readers may want, encoded once.
+#[derive(Debug)]
+pub(super) struct SharedPage {
+    messages: Vec<Arc<Message>>,
+    rev: u64,
+    frame: Frame,
+}
+
+impl SharedPage {
+    /// What it takes of the memory kept for pages.
+    pub(super) fn weight(&self) -> u32 {
+        u32::try_from(2 * self.frame.len()).unwrap_or(u32::MAX)
+    }
+}
+
+impl Chat {
+    /// The room's log, followed from now on.
+    async fn log(&self, room: &RoomId) -> Result<Arc<RoomLog>> {
+        let log = self.0.hub.room(room);
+        self.load(&log).await?;
+        Ok(log)
+    }
+
+    /// Reads where a log ends. It is followed already: what is committed meanwhile waits in it.
+    pub(super) async fn load(&self, log: &RoomLog) -> Result<()> {
+        let load = || async {
+            log.load(self.0.store.head(log.id()).await?);
+            Ok::<_, Error>(())
+        };
+        log.loaded.get_or_try_init(load).await.copied()
+    }
+
+    /// Follows a room on behalf of one of its members; anyone else gets the answer for such.
+    pub async fn follow(&self, user: &UserId, room: &RoomId) -> Result<Followed> {
+        let log = self.log(room).await?;
+        // Head before membership: one who is a member after it may know everything up to it.
+        let head = log.head().ok_or(Error::RoomNotFound)?;
+        match self.membership(&log, user).await? {
+            Some(member) => Ok(Followed { log, head, member }),
+            None if head.kind == RoomKind::Public => Err(Error::NotAMember),
+            None => Err(Error::RoomNotFound),
+        }
+    }
+
+    /// A user's membership as of the head the log holds, or later.
+    pub(super) async fn membership(&self, log: &RoomLog, user: &UserId) -> Result<Option<Member>> {
+        loop {
+            let ticket = match log.member(user) {
+                Lookup::Member(member) => return Ok(Some(member)),
+                Lookup::Read(ticket) => ticket,
+            };
+            let read = self.0.store.member(log.id(), user).await?;
+            if let Some(member) = log.learn(user, ticket, read) {
+                return Ok(member);
+            }
+        }
+    }
+
+    /// Subscribes a connection to a room, from its cursor or from the newest page.
+    pub async fn subscribe(&self, reader: &Arc<Reader>, request: &Subscribe) -> Result<Begin> {
+        let user = reader.user();
+        let log = self.follow(user, &request.room_id).await?.log;
+        // Register, then look: from here on nothing can pass unnoticed. The membership is looked at once more,
+        // because a removal may have come between.
+        let subscription = log.enter(reader);
+        let Followed { head, member, .. } = self.follow(user, &request.room_id).await?;
+        let (status, reason) = self.resume(&log, &head, request).await?;
+        let joined_seq = member.joined_seq;
+        let newest = request.since.is_none() || status == SubscribedStatus::Reset;
+        let (cursor, page) = if newest {
+            let limit = super::reading::limit(request.limit)?;
+            let page = self.0.store.page(&request.room_id, user, PageQuery::Newest, limit).await?;
+            let rev = page.head.rev;
+            let frame = ServerFrame::Messages { room_id: &request.room_id, messages: &page.messages, rev }.encode();
+            (rev, Some(frame))
+        } else {
+            (request.since.unwrap_or(head.rev), None)
+        };
+        Ok(Begin { subscription, cursor, joined_seq, head, status, reason, page })
+    }
+
+    /// Whether a client can go on from its cursor.
+    async fn resume(
+        &self,
+        log: &RoomLog,
+        head: &Head,
+        request: &Subscribe,
+    ) -> Result<(SubscribedStatus, Option<ResetReason>)> {
+        let Some(since) = request.since else { return Ok((SubscribedStatus::Live, None)) };
+        let history = request
+            .history
+            .as_ref()
+            .ok_or_else(|| Error::invalid("history", "goes with `since`: the history it belongs to"))?;
+        let reset = |reason| Ok((SubscribedStatus::Reset, Some(reason)));
+        if history != self.history() {
+            return reset(ResetReason::History);
+        }
+        // Above what is known here: the store has the last word.
+        if since > head.rev && since > self.0.store.head(log.id()).await?.rev {
+            return reset(ResetReason::History);
+        }
+        match head.rev.saturating_sub(since) {
+            0 => Ok((SubscribedStatus::Live, None)),
+            missed if request.max_replay.is_some_and(|most| missed > most) => reset(ResetReason::Behind),
+            _ => Ok((SubscribedStatus::Recovered, None)),
+        }
+    }
+
+    /// The next page for a reader who is behind what memory holds.
+    pub async fn catch_up(&self, log: &RoomLog, user: &UserId, cursor: u64) -> Result<CatchUp> {
+        let page = self.shared_page(log.id(), cursor).await?;
+        // Up to the head followed here, and membership not older than that: nothing after a removal gets out.
+        let head = log.head().ok_or(Error::RoomNotFound)?;
+        let Some(member) = self.membership(log, user).await? else { return Ok(CatchUp::Removed { rev: head.rev }) };
+        let first_seq = member.first_seq(head.history_for);
+        let visible = |m: &&Arc<Message>| m.rev <= head.rev && m.seq >= first_seq;
+        if page.rev <= head.rev && page.messages.iter().all(|m| visible(&m)) {
+            return Ok(CatchUp::Page { frame: page.frame.clone(), rev: page.rev });
+        }
+        let messages: Vec<_> = page.messages.iter().filter(visible).cloned().collect();
+        let rev = page.rev.min(head.rev);
+        let frame = ServerFrame::Messages { room_id: log.id(), messages: &messages, rev }.encode();
+        Ok(CatchUp::Page { frame, rev })
+    }
+
+    /// Changes after `cursor`, read once for all who want them at about the same time.
+    async fn shared_page(&self, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
+        let key = (room.clone(), cursor);
+        let load = || self.load_page(room, cursor);
+        let page = self.0.pages.try_get_with_by_ref(&key, load()).await.map_err(|e: Arc<Error>| (*e).clone())?;
+        if page.rev > cursor {
+            return Ok(page);
+        }
+        // Read before anything followed the cursor, so it leads nowhere.
+        self.0.pages.invalidate(&key).await;
+        load().await
+    }
+
+    async fn load_page(&self, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
+        let mut changes = self.0.store.changes(room, cursor, PAGE).await?;
+        let mut text = 0;
+        let fit = changes.messages.iter().take_while(|m| {
+            let before = text;
+            text += m.content.len() + m.metadata.as_ref().map_or(0, |metadata| metadata.get().len());
+            before < PAGE_TEXT
+        });
+        let fit = fit.count();
+        if fit < changes.messages.len() {
+            changes.messages.truncate(fit);
+            changes.rev = changes.messages.last().map_or(changes.rev, |last| last.rev);
+        }
+        let frame = ServerFrame::Messages { room_id: room, messages: &changes.messages, rev: changes.rev }.encode();
+        Ok(Arc::new(SharedPage { messages: changes.messages, rev: changes.rev, frame }))
+    }
+
+    /// Fills a hole between publications, after a moment for the late one to arrive.
+    pub(super) async fn repair(&self, log: &RoomLog) {
+        if !log.begin_repair() {
+            return;
+        }
+        tokio::time::sleep(NEIGHBOUR).await;
+        while let Some(after) = log.hole_after().filter(|_| !self.0.lifecycle.is_draining()) {
+            match self.0.store.changes(log.id(), after, PAGE).await {
+                Ok(changes) => {
+                    tracing::info!(room.id = %log.id(), after, up_to = changes.rev, "filled a hole from the store");
+                    log.fill(&changes);
+                    self.0.hub.wake(log);
+                }
+                Err(error) => {
+                    tracing::warn!(room.id = %log.id(), error = error.chain(), "could not fill a hole; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+        log.end_repair();
+    }
+}

@@ -1,0 +1,75 @@
+//! Writing messages: send, edit, delete, react, typing.
+
+use std::sync::Arc;
+
+use super::Chat;
+use crate::error::Result;
+use crate::model::message::{check_emoji, check_text};
+use crate::model::{DraftInput, Message, MessageId, RoomId, UserId};
+use crate::protocol::ServerFrame;
+use crate::store::{Store, Written};
+
+/// How long a client shows that someone is writing.
+const TYPING_TTL_MS: u64 = 6000;
+
+impl Chat {
+    /// Sends a message. Returns it, and whether it is new: the same send tried again returns the same message.
+    pub async fn send(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<(Arc<Message>, bool)> {
+        let draft = input.check(self.0.message_chars)?;
+        if let Err(limited) = self.0.limits.send(user) {
+            // Trying again is free: it finds what the first try stored even when the bucket is empty.
+            let sent = self.0.store.sent_before(room, user, &draft).await?;
+            return sent.map(|message| (message, false)).ok_or(limited);
+        }
+        let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
+        self.write(async move {
+            let Written { message, commit } = store.append(&room, &user, draft).await?;
+            Ok(((message, commit.is_some()), commit))
+        })
+        .await
+    }
+
+    /// Changes one's own message.
+    pub async fn edit(&self, user: &UserId, room: &RoomId, id: &MessageId, content: String) -> Result<Arc<Message>> {
+        check_text("content", &content, self.0.message_chars)?;
+        let (room, user, id) = (room.clone(), user.clone(), id.clone());
+        self.change(move |store| async move { store.edit(&room, &user, &id, content).await }).await
+    }
+
+    /// Blanks a message.
+    pub async fn delete(&self, user: &UserId, room: &RoomId, id: &MessageId) -> Result<Arc<Message>> {
+        let (room, user, id) = (room.clone(), user.clone(), id.clone());
+        self.change(move |store| async move { store.delete(&room, &user, &id).await }).await
+    }
+
+    /// Gives an emoji, or takes it back.
+    pub async fn react(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        id: &MessageId,
+        emoji: String,
+        on: bool,
+    ) -> Result<Arc<Message>> {
+        check_emoji(&emoji)?;
+        let (room, user, id) = (room.clone(), user.clone(), id.clone());
+        self.change(move |store| async move { store.react(&room, &user, &id, emoji, on).await }).await
+    }
+
+    async fn change<F>(&self, work: impl FnOnce(Store) -> F) -> Result<Arc<Message>>
+    where
+        F: Future<Output = Result<Written>> + Send + 'static,
+    {
+        let work = work(self.0.store.clone());
+        self.write(async move { work.await.map(|written| (written.message, written.commit)) }).await
+    }
+
+    /// Tells the room that one is writing: best effort, at most once in 3 s per person and room.
+    pub async fn typing(&self, user: &UserId, room: &RoomId) -> Result<()> {
+        let followed = self.follow(user, room).await?;
+        if self.0.limits.typing(user, room) {
+            followed.log.tell(&ServerFrame::Typing { room_id: room, user_id: user, ttl_ms: TYPING_TTL_MS }, user);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! Meta: what a poll asks for, of one room or of all, answered from memory; and polls that wait.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Chat;
+use crate::error::{Error, Result};
+use crate::hub::{ListSubscription, Reader, UserFeed};
+use crate::model::{Meta, RoomId, UserId};
+
+/// Rooms in a list at most: the newest.
+const LIST: u32 = 500;
+/// Longest time a poll may wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(55);
+
+/// Meta of all a user's rooms.
+#[derive(Debug)]
+pub struct ListMeta {
+    /// Newest first.
+    pub rooms: Vec<Meta>,
+    /// Named rooms that the user is not in.
+    pub gone: Vec<RoomId>,
+    /// The user's `rev`.
+    pub user_rev: u64,
+}
+
+/// Meta of one room, with its tag.
+#[derive(Debug)]
+pub struct NamedMeta {
+    /// What a poll asks for.
+    pub meta: Meta,
+    /// Equal as long as nothing changed.
+    pub etag: String,
+}
+
+impl ListMeta {
+    /// Equal as long as nothing changed in the list or in a room of it.
+    pub fn etag(&self, chat: &Chat) -> String {
+        let revs: u64 = self.rooms.iter().map(|meta| meta.rev).sum();
+        // The number of rooms tells apart which rooms were named.
+        format!("{}.{}.{}.{}", chat.history(), self.user_rev, revs, self.rooms.len())
+    }
+}
+
+impl Chat {
+    /// Meta of a room. With a tag and a time to wait: held until it is another, or the time is over.
+    pub async fn meta(&self, user: &UserId, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
+        let end = self.end_of(wait, tag);
+        let reader = Arc::new(Reader::new(user.clone()));
+        // Registered before looking, so that nothing passes between looking and waiting.
+        let _subscription =
+            if end.is_some() { Some(self.follow(user, room).await?.log.subscribe(&reader)) } else { None };
+        loop {
+            let followed = self.follow(user, room).await?;
+            let last_read_seq = followed.member.last_read_seq;
+            let etag = format!("{}.{}.{last_read_seq}", self.history(), followed.head.rev);
+            let meta = Meta { history: Some(self.history().clone()), ..Meta::new(&followed.head, last_read_seq) };
+            let answer = NamedMeta { meta, etag };
+            if tag != Some(&answer.etag) || self.is_over(end, &reader).await {
+                return Ok(answer);
+            }
+        }
+    }
+
+    /// Meta of all a user's rooms, or of those named. With a tag and a time to wait: held as above.
+    pub async fn list_meta(
+        &self,
+        user: &UserId,
+        named: Option<&[RoomId]>,
+        tag: Option<&str>,
+        wait: Duration,
+    ) -> Result<ListMeta> {
+        let end = self.end_of(wait, tag);
+        let reader = Arc::new(Reader::new(user.clone()));
+        let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
+        loop {
+            let list = self.list_now(user, named).await?;
+            if tag != Some(list.etag(self).as_str()) || self.is_over(end, &reader).await {
+                return Ok(list);
+            }
+        }
+    }
+
+    fn end_of(&self, wait: Duration, tag: Option<&str>) -> Option<Instant> {
+        let waits = tag.is_some() && !wait.is_zero() && !self.0.lifecycle.is_draining();
+        waits.then(|| Instant::now() + wait.min(LONGEST_WAIT))
+    }
+
+    /// Waits until something moved, and says whether the time is over or the service stops.
+    async fn is_over(&self, end: Option<Instant>, reader: &Reader) -> bool {
+        let Some(end) = end else { return true };
+        let over = tokio::select! {
+            woken = timeout_at(end, reader.woken()) => woken.is_err(),
+            () = self.0.lifecycle.draining() => true,
+        };
+        reader.take();
+        over
+    }
+
+    async fn list_now(&self, user: &UserId, named: Option<&[RoomId]>) -> Result<ListMeta> {
+        let feed = self.list(user).await?;
+        // The `rev` first: a change that comes meanwhile makes the next tag another one.
+        let user_rev = feed.rev().unwrap_or(0);
+        let mut rooms = Vec::new();
+        let mut gone = Vec::new();
+        let logs = match named {
+            None => feed.rooms(),
+            Some(ids) => ids
+                .iter()
+                .filter_map(|id| {
+                    feed.room(id).or_else(|| {
+                        gone.push(id.clone());
+                        None
+                    })
+                })
+                .collect(),
+        };
+        for log in logs {
+            let Some(head) = log.head() else { continue };
+            match self.membership(&log, user).await? {
+                Some(member) => {
+                    rooms.push(Meta { room_id: Some(log.id().clone()), ..Meta::new(&head, member.last_read_seq) })
+                }
+                None => gone.push(log.id().clone()),
+            }
+        }
+        rooms.sort_by(|a, b| (b.last_message_at, &b.room_id).cmp(&(a.last_message_at, &a.room_id)));
+        if named.is_none() {
+            gone.clear();
+        }
+        Ok(ListMeta { rooms, gone, user_rev })
+    }
+
+    /// A user's room list, followed, with all its rooms; newest 500.
+    pub async fn list(&self, user: &UserId) -> Result<Arc<UserFeed>> {
+        let feed = self.0.hub.user(user);
+        while feed.rev().is_none() {
+            // Rooms are followed first and read second, so that nothing is missed between.
+            let (_, found) = self.0.store.user_rooms(user, LIST).await?;
+            let logs: HashMap<RoomId, _> =
+                found.into_iter().map(|room| (room.room_id.clone(), self.0.hub.room(&room.room_id))).collect();
+            self.0.hub.list(&feed, logs.values().cloned());
+            let tickets: HashMap<&RoomId, _> = logs.iter().map(|(id, log)| (id, log.member(user))).collect();
+            let (rev, rooms) = self.0.store.user_rooms(user, LIST).await?;
+            if rooms.iter().any(|room| !logs.contains_key(&room.room_id)) {
+                continue;
+            }
+            for room in &rooms {
+                let log = &logs[&room.room_id];
+                log.load(room.head.clone());
+                // Another may have loaded it meanwhile; then both found the same.
+                drop(log.loaded.set(()));
+                if let crate::hub::Lookup::Read(ticket) = tickets[&room.room_id] {
+                    log.learn(user, ticket, Some(room.member));
+                }
+            }
+            let ids: Vec<RoomId> = rooms.into_iter().map(|room| room.room_id).collect();
+            for log in feed.load(rev, &ids).into_iter().flatten() {
+                log.remove_feed(user);
+            }
+        }
+        // A room that was joined since has been put under the list without being read.
+        for log in feed.rooms() {
+            if !log.loaded.initialized() {
+                self.load(&log).await?;
+            }
+        }
+        Ok(feed)
+    }
+
+    /// Wakes a reader with whatever moves in a user's list.
+    pub async fn watch(&self, reader: &Arc<Reader>) -> Result<ListSubscription> {
+        let subscription = self.0.hub.user(reader.user()).subscribe(reader);
+        self.list(reader.user()).await?;
+        Ok(subscription)
+    }
+
+    /// Meta of rooms of a watched list, and those that are no longer in it.
+    pub async fn listed(&self, user: &UserId, rooms: Option<&[RoomId]>) -> Result<ListMeta> {
+        self.list_now(user, rooms).await
+    }
+}
+
+/// Reads how long a poll may wait.
+pub fn wait_of(seconds: Option<u64>) -> Result<Duration> {
+    match seconds.unwrap_or(0) {
+        seconds if Duration::from_secs(seconds) <= LONGEST_WAIT => Ok(Duration::from_secs(seconds)),
+        _ => Err(Error::invalid("wait", format!("seconds, at most {}", LONGEST_WAIT.as_secs()))),
+    }
+}

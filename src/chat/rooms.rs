@@ -1,0 +1,157 @@
+//! Rooms and who is in them.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::Chat;
+use crate::error::{Error, Result};
+use crate::model::message::{check_metadata, check_text};
+use crate::model::{Caller, HistoryFor, MemberView, Role, Room, RoomId, RoomKind, UserId};
+use crate::store::{MemberChange, NewRoom, RoomCursor, RoomPatch};
+
+/// Longest title, in characters.
+const TITLE_CHARS: usize = 120;
+/// Longest key, in bytes.
+const KEY_BYTES: usize = 120;
+/// Members one can make a room with.
+const MEMBERS: usize = 200;
+
+/// A room to make, as it is on the wire.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomInput {
+    id: Option<RoomId>,
+    #[serde(rename = "type")]
+    kind: RoomKind,
+    key: Option<String>,
+    title: Option<String>,
+    #[serde(default)]
+    member_ids: Vec<UserId>,
+    metadata: Option<Map<String, Value>>,
+    history_for: Option<HistoryFor>,
+}
+
+impl RoomInput {
+    fn check(self) -> Result<NewRoom> {
+        if let Some(title) = &self.title {
+            check_text("title", title, TITLE_CHARS)?;
+        }
+        if self
+            .key
+            .as_ref()
+            .is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES || key.chars().any(char::is_control))
+        {
+            return Err(Error::invalid("key", format!("1 to {KEY_BYTES} bytes without control characters")));
+        }
+        if self.member_ids.len() > MEMBERS {
+            return Err(Error::TooLarge { what: "memberIds", limit: format!("{MEMBERS} people") });
+        }
+        Ok(NewRoom {
+            id: self.id,
+            kind: self.kind,
+            key: self.key,
+            title: self.title,
+            metadata: self.metadata.map(check_metadata).transpose()?,
+            history_for: self.history_for.unwrap_or(HistoryFor::All),
+            member_ids: self.member_ids,
+        })
+    }
+}
+
+impl Chat {
+    /// Makes a room; returns it, and whether it is new.
+    pub async fn create_room(&self, caller: &Caller, input: RoomInput) -> Result<(Room, bool)> {
+        let new = input.check()?;
+        let (store, by) = (self.0.store.clone(), caller.id.clone());
+        let write =
+            async move { store.create_room(&by, new).await.map(|(id, commit)| ((id, commit.is_some()), commit)) };
+        let (id, is_new) = self.write(write).await?;
+        Ok((self.0.store.room(&id, &caller.id).await?, is_new))
+    }
+
+    /// Makes the public room of a demo.
+    pub async fn ensure_public_room(&self, id: &RoomId, title: &str) -> Result<()> {
+        self.0.store.ensure_public_room(id, title).await
+    }
+
+    /// A room as its member sees it.
+    pub async fn room(&self, user: &UserId, id: &RoomId) -> Result<Room> {
+        self.0.store.room(id, user).await
+    }
+
+    /// A user's rooms, newest first, or the public ones.
+    pub async fn rooms(
+        &self,
+        user: &UserId,
+        kind: Option<RoomKind>,
+        after: Option<RoomCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
+        match kind {
+            None => self.0.store.rooms(user, after, limit).await,
+            Some(RoomKind::Public) => self.0.store.public_rooms(user, after, limit).await,
+            Some(_) => Err(Error::invalid("type", "PUBLIC finds public rooms; leave it out for your own")),
+        }
+    }
+
+    /// Changes title and metadata.
+    pub async fn update_room(
+        &self,
+        user: &UserId,
+        id: &RoomId,
+        title: Option<Option<String>>,
+        metadata: Option<Option<Map<String, Value>>>,
+    ) -> Result<Room> {
+        if let Some(Some(title)) = &title {
+            check_text("title", title, TITLE_CHARS)?;
+        }
+        let metadata = metadata.map(|metadata| metadata.map(check_metadata).transpose()).transpose()?;
+        let (store, room, by) = (self.0.store.clone(), id.clone(), user.clone());
+        let patch = RoomPatch { title, metadata };
+        self.write(async move { Ok(((), store.update_room(&room, &by, patch).await?)) }).await?;
+        self.0.store.room(id, user).await
+    }
+
+    /// A room's members in the order they joined.
+    pub async fn members(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        after: Option<(u64, UserId)>,
+        limit: u32,
+    ) -> Result<(Vec<MemberView>, Option<(u64, UserId)>)> {
+        self.follow(user, room).await?;
+        let mut members = self.0.store.members(room, after, limit + 1).await?;
+        let more = members.len() > limit as usize;
+        members.truncate(limit as usize);
+        let cursor = members.last().filter(|_| more).map(|(seq, last)| (*seq, last.user_id.clone()));
+        Ok((members.into_iter().map(|(_, view)| view).collect(), cursor))
+    }
+
+    /// Adds someone, or changes their role; joins a public room oneself.
+    pub async fn put_member(
+        &self,
+        user: &UserId,
+        room: &RoomId,
+        member: &UserId,
+        role: Option<Role>,
+    ) -> Result<MemberView> {
+        self.change_member(user, room, member, MemberChange::Put(role)).await?;
+        self.0.store.member_view(room, member).await
+    }
+
+    /// Removes someone, or leaves.
+    pub async fn remove_member(&self, user: &UserId, room: &RoomId, member: &UserId) -> Result<()> {
+        self.change_member(user, room, member, MemberChange::Remove).await
+    }
+
+    async fn change_member(&self, user: &UserId, room: &RoomId, member: &UserId, change: MemberChange) -> Result<()> {
+        let (store, room, by, member) = (self.0.store.clone(), room.clone(), user.clone(), member.clone());
+        self.write(async move { Ok(((), store.change_member(&room, &by, &member, change).await?)) }).await
+    }
+
+    /// Who of a room's members is connected to it.
+    pub async fn presence(&self, user: &UserId, room: &RoomId) -> Result<Vec<UserId>> {
+        Ok(self.follow(user, room).await?.log.online())
+    }
+}

@@ -1,0 +1,251 @@
+//! Every setting, once. The only place that reads the environment; it knows nothing of the rest of the service.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+/// The smallest secret: HS256 keys have at least the hash's 32 bytes (RFC 7518, section 3.2).
+const SECRET_BYTES: usize = 32;
+
+/// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
+///
+/// Without any setting it runs alone on SQLite in ./data, on this machine only, and lets anyone in by name.
+/// Every flag is also an environment variable; flags win.
+#[derive(Clone, Parser)]
+#[command(name = "tidings", version, max_term_width = 100)]
+pub struct Config {
+    /// Address to listen on [default: 127.0.0.1 for the demo, else 0.0.0.0]
+    #[arg(long, env = "HOST", value_name = "ADDRESS")]
+    pub host: Option<IpAddr>,
+
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 8080)]
+    pub port: u16,
+
+    /// Path in front of every route, such as /tidings
+    #[arg(long, env = "BASE_PATH", default_value = "", value_name = "PATH")]
+    pub base_path: String,
+
+    /// Where messages are kept
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite:./data/tidings.db", value_name = "URL")]
+    pub database_url: String,
+
+    /// Redis, to run as a cluster; not available in this version
+    #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Secret of the application's HS256 tokens, at least 32 bytes; ends the demo
+    #[arg(long, env = "JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
+    pub jwt_secret: Option<String>,
+
+    /// File that holds the secret instead
+    #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE", conflicts_with = "jwt_secret")]
+    pub jwt_secret_file: Option<PathBuf>,
+
+    /// Issuer that tokens must name, as `iss`
+    #[arg(long, env = "JWT_ISSUER", value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// Audience that tokens must name, in `aud`
+    #[arg(long, env = "JWT_AUDIENCE", value_name = "AUDIENCE")]
+    pub jwt_audience: Option<String>,
+
+    /// Let anyone in by name: on for any address, off for none [default: while no secret is set, on this machine only]
+    #[arg(long, env = "DEMO", value_name = "on|off")]
+    pub demo: Option<Switch>,
+
+    /// Session cookie that also carries the token; off unless set. Needs the page's own or an allowed origin
+    #[arg(long, env = "SESSION_COOKIE", value_name = "NAME")]
+    pub session_cookie: Option<String>,
+
+    /// Origins of other sites whose pages may call, such as https://app.example.com
+    #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
+    pub allowed_origins: Vec<String>,
+
+    /// Rate limits; off only for load tests
+    #[arg(long, env = "LIMITS", default_value = "on", value_name = "on|off")]
+    pub limits: Switch,
+
+    /// Longest message, in characters
+    #[arg(long, env = "MESSAGE_CHARS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub message_chars: u32,
+
+    /// Messages a user may send per second in the long run, four times as many at once
+    #[arg(long, env = "SENDS_PER_SECOND", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub sends_per_second: u32,
+
+    /// Connections this instance takes
+    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
+
+    /// Rooms one connection may be subscribed to
+    #[arg(long, env = "ROOMS_PER_CONNECTION", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub rooms_per_connection: u32,
+
+    /// Seconds between heartbeats; a connection that is silent for two and a half of them is closed
+    #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub heartbeat_seconds: u64,
+
+    /// Seconds a WebSocket has to authenticate
+    #[arg(long, env = "AUTH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub auth_seconds: u64,
+
+    /// How the log is written
+    #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "text|json")]
+    pub log_format: LogFormat,
+
+    /// What is logged, as a tracing filter
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    pub rust_log: String,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Yes.
+    On,
+    /// No.
+    Off,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A line of JSON.
+    Json,
+}
+
+/// Who may come in.
+pub enum Identity {
+    /// Anyone, by name. For trying it out.
+    Demo,
+    /// Who holds a token signed with this secret.
+    Secret(String),
+}
+
+/// Settings that do not work, or not together.
+#[derive(Debug, thiserror::Error)]
+#[error("{setting}: {detail}")]
+pub struct ConfigError {
+    /// The setting's name.
+    pub setting: &'static str,
+    /// What would be right.
+    pub detail: String,
+}
+
+impl ConfigError {
+    fn new(setting: &'static str, detail: impl Into<String>) -> Self {
+        Self { setting, detail: detail.into() }
+    }
+}
+
+impl Config {
+    /// Who may come in. Refuses what would let the public in by accident.
+    pub fn identity(&self) -> Result<Identity, ConfigError> {
+        let secret = match &self.jwt_secret_file {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .map_err(|error| {
+                        ConfigError::new("JWT_SECRET_FILE", format!("cannot read {}: {error}", path.display()))
+                    })?
+                    .trim_end_matches(['\r', '\n'])
+                    .to_owned(),
+            ),
+            None => self.jwt_secret.clone(),
+        };
+        match (secret, self.demo) {
+            (Some(_), Some(Switch::On)) => Err(ConfigError::new(
+                "DEMO",
+                "is on while a JWT_SECRET is set; with the application's tokens there is no demo",
+            )),
+            (Some(secret), _) if secret.len() < SECRET_BYTES => Err(ConfigError::new(
+                "JWT_SECRET",
+                format!("has {} bytes; at least {SECRET_BYTES} are needed, random ones", secret.len()),
+            )),
+            (Some(secret), _) => Ok(Identity::Secret(secret)),
+            (None, Some(Switch::Off)) => {
+                Err(ConfigError::new("JWT_SECRET", "is needed with DEMO=off; without one nobody could come in"))
+            }
+            (None, demo) => {
+                if demo.is_none() && self.host.is_some_and(|host| !host.is_loopback()) {
+                    let detail = "is reachable from outside while anyone may come in by name; set JWT_SECRET, or DEMO=on if that is meant";
+                    return Err(ConfigError::new("HOST", detail));
+                }
+                Ok(Identity::Demo)
+            }
+        }
+    }
+
+    /// Where to listen.
+    pub fn host(&self, identity: &Identity) -> IpAddr {
+        self.host.unwrap_or(match identity {
+            Identity::Demo => IpAddr::from([127, 0, 0, 1]),
+            Identity::Secret(_) => IpAddr::from([0, 0, 0, 0]),
+        })
+    }
+
+    /// Refuses what cannot work, before anything is opened.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.base_path.is_empty() && (!self.base_path.starts_with('/') || self.base_path.ends_with('/')) {
+            return Err(ConfigError::new("BASE_PATH", "begins with / and does not end with it, such as /tidings"));
+        }
+        if self.redis_url.is_some() {
+            return Err(ConfigError::new("REDIS_URL", "is not available in this version, which runs alone"));
+        }
+        if !self.database_url.starts_with("sqlite:") {
+            return Err(ConfigError::new("DATABASE_URL", "begins with sqlite: in this version, which runs alone"));
+        }
+        for origin in &self.allowed_origins {
+            let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
+                let detail =
+                    format!("{origin:?} is no origin; write it as https://app.example.com, without a path or *");
+                return Err(ConfigError::new("ALLOWED_ORIGINS", detail));
+            }
+        }
+        self.identity().map(drop)
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Secrets stay out of logs because nothing here prints them.
+        f.debug_struct("Config")
+            .field("port", &self.port)
+            .field("database_url", &self.database_url)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> Config {
+        Config::try_parse_from([&["tidings"], flags].concat()).expect("flags")
+    }
+
+    #[test]
+    fn the_demo_stays_on_this_machine_unless_told() {
+        assert!(config(&[]).check().is_ok());
+        assert!(config(&["--host", "127.0.0.1"]).check().is_ok());
+        assert_eq!(config(&["--host", "0.0.0.0"]).check().expect_err("public").setting, "HOST");
+        assert!(config(&["--host", "0.0.0.0", "--demo", "on"]).check().is_ok());
+    }
+
+    #[test]
+    fn a_bad_setting_is_named() {
+        let named = |flags: &[&str]| config(flags).check().expect_err("refused").setting;
+        assert_eq!(named(&["--jwt-secret", "short"]), "JWT_SECRET");
+        assert_eq!(named(&["--demo", "off"]), "JWT_SECRET");
+        assert_eq!(named(&["--demo", "on", "--jwt-secret", &"x".repeat(32)]), "DEMO");
+        assert_eq!(named(&["--base-path", "chat/"]), "BASE_PATH");
+        assert_eq!(named(&["--redis-url", "redis://localhost"]), "REDIS_URL");
+        assert_eq!(named(&["--database-url", "postgres://localhost"]), "DATABASE_URL");
+        assert_eq!(named(&["--allowed-origins", "*"]), "ALLOWED_ORIGINS");
+        assert_eq!(named(&["--jwt-secret-file", "no/such/file"]), "JWT_SECRET_FILE");
+    }
+}

@@ -1,0 +1,167 @@
+//! What can go wrong, once: one enum with stable codes, rendered as problem+json by `http` and as an error frame
+//! by `ws`. It knows neither HTTP nor SQL. What a client may read is `detail`; the cause stays in `source`.
+
+use std::time::Duration;
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A cause that is logged and never shown.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Every way a call can fail.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A field of the request does not hold what it must.
+    #[error("{field}: {detail}")]
+    Invalid {
+        /// The field by its path, or `body`, `query`, `path`, `frame`.
+        field: String,
+        /// What would be right.
+        detail: String,
+    },
+    /// A token in a URL ends up in logs, so it is refused unread.
+    #[error("send the token in the Authorization header, not in the URL; this one should be considered leaked")]
+    TokenInUrl,
+    /// No token, or one that does not verify.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// The token was good once.
+    #[error("the token has expired; get a new one")]
+    TokenExpired,
+    /// A member, but not one who may do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The room is public, the caller is not in it.
+    #[error("join the room first")]
+    NotAMember,
+    /// There is no such room, or it is private and the caller is not in it: the two look the same.
+    #[error("there is no such room, or you are not in it")]
+    RoomNotFound,
+    /// There is no such message in this room.
+    #[error("there is no such message in this room")]
+    MessageNotFound,
+    /// There is no such user.
+    #[error("there is no such user: {0}")]
+    UserNotFound(String),
+    /// The path leads nowhere.
+    #[error("there is nothing at this path; see docs/PROTOCOL.md for what there is")]
+    NotFound,
+    /// The path exists, the method does not.
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    /// The body is not JSON by its own account.
+    #[error("send the body as application/json")]
+    UnsupportedMediaType,
+    /// The id was used before for something else.
+    #[error("this message id was used before with another content or by another sender; make a new id")]
+    MessageIdConflict,
+    /// The cursor belongs to another history of the database, or lies above its head.
+    #[error("this cursor belongs to another history; drop what you hold of the room and read its newest page")]
+    HistoryChanged,
+    /// A text, body, frame or number of things is over its limit.
+    #[error("{what} may have at most {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// How large it may be, with its unit.
+        limit: String,
+    },
+    /// Too much in too short a time.
+    #[error("too many requests; wait and try again")]
+    RateLimited {
+        /// When it is worth trying again.
+        retry_after: Duration,
+    },
+    /// The database cannot take or give this now. Nothing of the call was done unless a retry says so.
+    #[error("the service cannot do this at the moment; try again shortly, with the same message id")]
+    Unavailable {
+        /// What the log shows.
+        #[source]
+        source: std::sync::Arc<Cause>,
+    },
+    /// A fault of the service.
+    #[error("an unexpected fault; the request id finds it in the service's log")]
+    Internal {
+        /// What the log shows.
+        #[source]
+        source: std::sync::Arc<Cause>,
+    },
+}
+
+/// What lies under an error, shared so that one failed read can answer all who waited for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Cause {
+    /// What was being done.
+    what: &'static str,
+    #[source]
+    source: Source,
+}
+
+impl Error {
+    /// A field that does not hold what it must.
+    pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), detail: detail.into() }
+    }
+
+    /// A fault of the service: `what` was being done.
+    pub fn internal(what: &'static str, source: impl Into<Source>) -> Self {
+        Self::Internal { source: Cause { what, source: source.into() }.into() }
+    }
+
+    /// A dependency that cannot be reached or is full: `what` was being done.
+    pub fn unavailable(what: &'static str, source: impl Into<Source>) -> Self {
+        Self::Unavailable { source: Cause { what, source: source.into() }.into() }
+    }
+
+    /// The stable name a client switches on.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid",
+            Self::TokenInUrl => "token_in_url",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::TokenExpired => "token_expired",
+            Self::Forbidden(_) => "forbidden",
+            Self::NotAMember => "not_a_member",
+            Self::RoomNotFound => "room_not_found",
+            Self::MessageNotFound => "message_not_found",
+            Self::UserNotFound(_) => "user_not_found",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::MessageIdConflict => "message_id_conflict",
+            Self::HistoryChanged => "history_changed",
+            Self::TooLarge { .. } => "too_large",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// How long a client should wait before it tries again, where trying again helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::Unavailable { .. } => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// Whether the service is at fault, so that its log must show it.
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Internal { .. })
+    }
+
+    /// The error and everything under it, in one line for the log.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(source) = next {
+            text.push_str(": ");
+            text.push_str(&source.to_string());
+            next = source.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,123 @@
+//! What handlers take: the caller, ids of the path, the query, a JSON body; each with our own errors.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
+use serde::de::DeserializeOwned;
+
+use super::AppState;
+use crate::chat::Cached;
+use crate::error::{Error, Result};
+use crate::model::Caller;
+use crate::protocol::parse_bytes;
+
+/// Longest body, in bytes.
+pub(super) const BODY_BYTES: usize = 256 << 10;
+
+/// Who calls: their token is verified and they are known to the database.
+pub(super) struct Authenticated {
+    pub(super) caller: Caller,
+    took: Duration,
+}
+
+impl FromRequestParts<AppState> for Authenticated {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
+        let begin = Instant::now();
+        let token = state.browsers.token(&parts.headers)?;
+        state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
+        let token = token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?;
+        let caller = state.auth.verify(token)?;
+        state.chat.user(&caller).await?;
+        Ok(Self { caller, took: begin.elapsed() })
+    }
+}
+
+/// Where an answer's time went, as `Server-Timing` and `X-Cache` tell it.
+pub(super) struct Timing {
+    auth: Duration,
+    begin: Instant,
+}
+
+impl Authenticated {
+    /// Begins to measure what follows the check of the caller.
+    pub(super) fn timing(&self) -> Timing {
+        Timing { auth: self.took, begin: Instant::now() }
+    }
+}
+
+impl Timing {
+    /// The headers of an answer that came from there.
+    pub(super) fn headers(&self, cached: Cached) -> HeaderMap {
+        let part = if cached == Cached::Memory { "cache" } else { "db" };
+        let ms = |d: Duration| d.as_secs_f64() * 1000.0;
+        let timing = format!("auth;dur={:.3}, {part};dur={:.3}", ms(self.auth), ms(self.begin.elapsed()));
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert("x-cache", HeaderValue::from_static(cached.as_str()));
+        if let Ok(timing) = HeaderValue::from_str(&timing) {
+            headers.insert("server-timing", timing);
+        }
+        headers
+    }
+}
+
+/// Ids in the path.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Error))]
+pub(super) struct Path<T>(pub(super) T);
+
+/// The query.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Error))]
+pub(super) struct Query<T>(pub(super) T);
+
+impl From<PathRejection> for Error {
+    fn from(rejection: PathRejection) -> Self {
+        tracing::debug!(%rejection, "a path was refused");
+        Self::invalid("path", crate::model::id::ID_RULE)
+    }
+}
+
+impl From<QueryRejection> for Error {
+    fn from(rejection: QueryRejection) -> Self {
+        let text = rejection.body_text();
+        let detail = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+        match detail.split_once(": ") {
+            Some((field, detail)) if !field.contains(' ') => Self::invalid(field, detail),
+            _ => Self::invalid("query", detail),
+        }
+    }
+}
+
+/// A JSON body. Without any, that of an empty object.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+                Error::TooLarge { what: "the body", limit: format!("{BODY_BYTES} bytes") }
+            } else {
+                Error::invalid("body", "did not arrive whole")
+            }
+        })?;
+        if bytes.is_empty() {
+            return parse_bytes(b"{}").map(Self);
+        }
+        // A form of another site cannot say this content type, so it cannot act in a browser's name.
+        if kind != "application/json" {
+            return Err(Error::UnsupportedMediaType);
+        }
+        parse_bytes(&bytes).map(Self)
+    }
+}

@@ -1,0 +1,54 @@
+//! The built-in page and the JavaScript client, carried in the binary.
+
+use axum::extract::OriginalUri;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::error::{Error, Result};
+
+#[derive(RustEmbed)]
+#[folder = "web/"]
+struct Web;
+
+#[derive(RustEmbed)]
+#[folder = "client/"]
+struct Client;
+
+/// Anything that is no route: a file, or nothing.
+pub(super) async fn serve(
+    method: Method,
+    uri: Uri,
+    OriginalUri(original): OriginalUri,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let path = uri.path().trim_start_matches('/');
+    if path.is_empty() && !original.path().ends_with('/') {
+        // The page's addresses are relative to its folder.
+        return Ok((StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{}/", original.path()))]).into_response());
+    }
+    let file = match path.strip_prefix("client/") {
+        Some(name) => Client::get(name),
+        None => Web::get(if path.is_empty() { "index.html" } else { path }),
+    };
+    let file = file.ok_or(Error::NotFound)?;
+    if method != Method::GET && method != Method::HEAD {
+        return Err(Error::MethodNotAllowed);
+    }
+    Ok(answer(file, &headers))
+}
+
+fn answer(file: EmbeddedFile, headers: &HeaderMap) -> Response {
+    let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]));
+    // Looked at again each time, and mostly not sent again: a new version shows at once.
+    let caching = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
+    if known {
+        return (StatusCode::NOT_MODIFIED, caching, [(ETAG, etag)]).into_response();
+    }
+    let kind = file.metadata.mimetype().to_owned();
+    (caching, [(ETAG, etag), (CONTENT_TYPE, kind)], file.data).into_response()
+}

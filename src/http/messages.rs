@@ -1,0 +1,182 @@
+//! Messages: pages, sending, changing, reactions, read position, typing.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::AppState;
+use super::extract::{Authenticated, Json as Body, Path, Query};
+use crate::chat::PageAnswer;
+use crate::error::{Error, Result};
+use crate::model::{DraftInput, History, Message, MessageId, RoomId};
+use crate::store::{PageQuery, ReadTo};
+
+/// Message ids one call may name.
+const NAMED: usize = 500;
+
+#[derive(Deserialize)]
+pub(super) struct PageParameters {
+    limit: Option<u32>,
+    since: Option<u64>,
+    history: Option<History>,
+    before: Option<u64>,
+    after: Option<u64>,
+    around: Option<u64>,
+    /// The older application's name for `before`.
+    cursor: Option<u64>,
+}
+
+impl PageParameters {
+    fn query(&self) -> Result<PageQuery> {
+        let given = [
+            self.since.map(PageQuery::Since),
+            self.before.or(self.cursor).map(PageQuery::Before),
+            self.after.map(PageQuery::After),
+            self.around.map(PageQuery::Around),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (None, _) => Ok(PageQuery::Newest),
+            (Some(query), None) => Ok(query),
+            _ => Err(Error::invalid("query", "give one of `since`, `before`, `after`, `around`")),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PageBody<'a> {
+    #[serde(flatten)]
+    page: PageAnswer,
+    history: &'a History,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SentBody<'a> {
+    message: &'a Message,
+    message_id: &'a MessageId,
+    history: &'a History,
+}
+
+#[derive(Serialize)]
+struct ChangedBody {
+    message: Arc<Message>,
+}
+
+/// `GET …/messages`
+pub(super) async fn list(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(room): Path<RoomId>,
+    Query(parameters): Query<PageParameters>,
+) -> Result<Response> {
+    let timing = who.timing();
+    let query = parameters.query()?;
+    let page = state.chat.page(&who.caller.id, &room, query, parameters.limit, parameters.history.as_ref()).await?;
+    let headers = timing.headers(page.cached);
+    Ok((headers, Json(PageBody { page, history: state.chat.history() })).into_response())
+}
+
+/// `POST …/messages`
+pub(super) async fn send(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(room): Path<RoomId>,
+    Body(input): Body<DraftInput>,
+) -> Result<Response> {
+    let (message, is_new) = state.chat.send(&who.caller.id, &room, input).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let body = SentBody { message: &message, message_id: &message.id, history: state.chat.history() };
+    Ok((status, Json(body)).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewContent {
+    content: String,
+}
+
+fn answer(message: &Arc<Message>) -> Json<ChangedBody> {
+    Json(ChangedBody { message: message.clone() })
+}
+
+/// `PATCH …/messages/{messageId}`
+pub(super) async fn edit(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path((room, message)): Path<(RoomId, MessageId)>,
+    Body(new): Body<NewContent>,
+) -> Result<impl IntoResponse> {
+    Ok(answer(&state.chat.edit(&who.caller.id, &room, &message, new.content).await?))
+}
+
+/// `DELETE …/messages/{messageId}`
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path((room, message)): Path<(RoomId, MessageId)>,
+) -> Result<impl IntoResponse> {
+    Ok(answer(&state.chat.delete(&who.caller.id, &room, &message).await?))
+}
+
+/// `PUT …/reactions/{emoji}`
+pub(super) async fn react(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path((room, message, emoji)): Path<(RoomId, MessageId, String)>,
+) -> Result<impl IntoResponse> {
+    Ok(answer(&state.chat.react(&who.caller.id, &room, &message, emoji, true).await?))
+}
+
+/// `DELETE …/reactions/{emoji}`
+pub(super) async fn unreact(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path((room, message, emoji)): Path<(RoomId, MessageId, String)>,
+) -> Result<impl IntoResponse> {
+    Ok(answer(&state.chat.react(&who.caller.id, &room, &message, emoji, false).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReadBody {
+    seq: Option<u64>,
+    message_ids: Option<Vec<MessageId>>,
+}
+
+impl ReadBody {
+    fn to(self) -> Result<ReadTo> {
+        match (self.seq, self.message_ids) {
+            (Some(_), Some(_)) => Err(Error::invalid("seq", "give `seq` or `messageIds`, not both")),
+            (Some(seq), None) => Ok(ReadTo::Seq(seq)),
+            (None, Some(ids)) if ids.len() > NAMED => {
+                Err(Error::TooLarge { what: "messageIds", limit: format!("{NAMED} ids") })
+            }
+            (None, Some(ids)) => Ok(ReadTo::Messages(ids)),
+            (None, None) => Ok(ReadTo::Head),
+        }
+    }
+}
+
+/// `POST …/read`
+pub(super) async fn read(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(room): Path<RoomId>,
+    Body(body): Body<ReadBody>,
+) -> Result<impl IntoResponse> {
+    Ok(Json(state.chat.read(&who.caller.id, &room, body.to()?).await?))
+}
+
+/// `POST …/typing`
+pub(super) async fn typing(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(room): Path<RoomId>,
+) -> Result<StatusCode> {
+    state.chat.typing(&who.caller.id, &room).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

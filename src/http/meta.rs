@@ -1,0 +1,96 @@
+//! Meta: one room's, all rooms', and the badge.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::AppState;
+use super::extract::{Authenticated, Path, Query};
+use crate::chat::{Cached, wait_of};
+use crate::error::{Error, Result};
+use crate::model::RoomId;
+
+/// Rooms one call may name.
+const NAMED: usize = 500;
+
+#[derive(Deserialize)]
+pub(super) struct Poll {
+    wait: Option<u64>,
+    rooms: Option<String>,
+}
+
+/// `GET …/rooms/{roomId}/meta`
+pub(super) async fn show(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(room): Path<RoomId>,
+    Query(poll): Query<Poll>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let timing = who.timing();
+    let tag = known_tag(&headers);
+    let answer = state.chat.meta(&who.caller.id, &room, tag, wait_of(poll.wait)?).await?;
+    Ok(tagged(tag, &answer.etag, timing.headers(Cached::Memory), || Json(answer.meta)))
+}
+
+/// `GET /api/chat/meta`
+pub(super) async fn list(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Query(poll): Query<Poll>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let timing = who.timing();
+    let named = poll.rooms.as_deref().map(named_rooms).transpose()?;
+    let tag = known_tag(&headers);
+    let list = state.chat.list_meta(&who.caller.id, named.as_deref(), tag, wait_of(poll.wait)?).await?;
+    let etag = list.etag(&state.chat);
+    let history = state.chat.history();
+    Ok(tagged(tag, &etag, timing.headers(Cached::Memory), || {
+        Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": history }))
+    }))
+}
+
+/// `GET /api/chat/unread-count`
+pub(super) async fn unread_count(State(state): State<AppState>, who: Authenticated) -> Result<impl IntoResponse> {
+    let unread_count = state.chat.unread_count(&who.caller.id).await?;
+    Ok(Json(json!({ "unreadCount": unread_count })))
+}
+
+fn named_rooms(list: &str) -> Result<Vec<RoomId>> {
+    let mut rooms = Vec::new();
+    for id in list.split(',').filter(|id| !id.is_empty()) {
+        rooms.push(id.parse().map_err(|rule: &str| Error::invalid("rooms", rule))?);
+    }
+    rooms.sort();
+    rooms.dedup();
+    if rooms.len() > NAMED {
+        return Err(Error::TooLarge { what: "rooms", limit: format!("{NAMED} ids") });
+    }
+    Ok(rooms)
+}
+
+/// The tag the client holds, without its quotes; a proxy may have made it weak (RFC 9110, section 8.8.1).
+fn known_tag(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(IF_NONE_MATCH)?.to_str().ok()?;
+    value.trim().trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')
+}
+
+fn tagged<B: IntoResponse>(
+    known: Option<&str>,
+    etag: &str,
+    mut headers: HeaderMap,
+    body: impl FnOnce() -> B,
+) -> Response {
+    if let Ok(value) = HeaderValue::from_str(&format!("\"{etag}\"")) {
+        headers.insert(ETAG, value);
+    }
+    if known == Some(etag) {
+        return (StatusCode::NOT_MODIFIED, headers).into_response();
+    }
+    (headers, body()).into_response()
+}

@@ -1,0 +1,74 @@
+//! The accept loop. Our own, because axum's has no deadline for a request's head, no cap and a short backlog.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::lifecycle::Lifecycle;
+
+/// Connections the kernel holds for us while we are busy: a storm of reconnects waits here instead of failing.
+const BACKLOG: i32 = 4096;
+/// How long a request's head may take. What is slower is answered 408 and closed.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long to wait when the process has no file descriptor left for a new connection.
+const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// Listens on an address.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for old connections to be forgotten by the kernel.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too.
+pub async fn serve(listener: TcpListener, router: Router, lifecycle: &Lifecycle) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = lifecycle.draining() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                lifecycle.spawn("http connection", serve_connection(stream, router.clone(), lifecycle.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(OUT_OF_FILES).await;
+            }
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, router: Router, lifecycle: Lifecycle) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the connection was gone before it began");
+        return;
+    }
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = lifecycle.draining() => {
+            // The request under way is answered; no further one is read.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A peer that hangs up or speaks no HTTP is its own affair.
+        tracing::debug!(%error, "a connection ended");
+    }
+}

@@ -1,0 +1,60 @@
+//! Who one is, the demo's way in, and whether the service is well.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::AppState;
+use super::extract::{Authenticated, Json as Body};
+use crate::auth::is_name;
+use crate::error::{Error, Result};
+use crate::model::UserId;
+
+/// `GET /api/session`
+pub(super) async fn show(State(state): State<AppState>, who: Authenticated) -> Result<impl IntoResponse> {
+    Ok(Json(state.chat.session(&who.caller).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct DemoBody {
+    name: Option<String>,
+}
+
+/// `POST /api/demo/session`: a new user of this name, or with a demo token the same one again.
+pub(super) async fn demo(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Body(body): Body<DemoBody>,
+) -> Result<impl IntoResponse> {
+    if !state.auth.is_demo() {
+        return Err(Error::NotFound);
+    }
+    let known = state.browsers.token(&headers)?.map(|token| state.auth.verify(token)).transpose()?;
+    let (id, name) = match known {
+        Some(caller) => (caller.id.clone(), state.chat.session(&caller).await?.user.name),
+        None => (UserId::trusted(format!("demo-{}", uuid::Uuid::new_v4().simple())), body.name.unwrap_or_default()),
+    };
+    if !is_name(&name) {
+        return Err(Error::invalid("name", "1 to 80 characters that can be seen"));
+    }
+    let (token, expires_at) = state.auth.mint_demo(&id, &name)?;
+    let session = state.chat.session(&state.auth.verify(&token)?).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "token": token, "expiresAt": expires_at, "user": session.user }))))
+}
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> impl IntoResponse {
+    Json(json!({ "status": "ok" }))
+}
+
+/// `GET /readyz`: it can serve.
+pub(super) async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
+    if state.chat.is_ready().await {
+        (StatusCode::OK, Json(json!({ "status": "ready" })))
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not_ready", "database": "unreachable" })))
+    }
+}

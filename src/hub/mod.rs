@@ -1,0 +1,124 @@
+//! This instance's readers, and what they follow in memory: the logs of rooms and the room lists of users. What a
+//! commit changed is applied here once and wakes whoever reads it. No I/O, no `async fn`: no lock is ever held
+//! across an await. Locks are taken room, then user list, then reader, and a map's guard never leaves this file.
+
+mod feed;
+mod reader;
+mod room;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+
+pub use feed::{ListSubscription, UserFeed};
+pub use reader::{Inbox, Reader};
+pub use room::{Lookup, NewestPage, Pull, RoomLog, Subscription};
+
+use crate::model::{Commit, RoomId, UserChangeKind, UserId};
+
+/// How long a room or user that nobody reads is still followed: a client that polls or comes back finds it warm.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Everything that is followed here.
+#[derive(Debug, Default)]
+pub struct Hub {
+    rooms: DashMap<RoomId, Arc<RoomLog>>,
+    users: DashMap<UserId, Arc<UserFeed>>,
+}
+
+impl Hub {
+    /// The room's log, followed from now on. It learns its head from [`RoomLog::load`], *after* this call: what is
+    /// committed in between waits in it.
+    pub fn room(&self, id: &RoomId) -> Arc<RoomLog> {
+        if let Some(log) = self.rooms.get(id) {
+            return log.clone();
+        }
+        self.rooms.entry(id.clone()).or_insert_with(|| Arc::new(RoomLog::new(id.clone()))).clone()
+    }
+
+    /// The user's room list, followed from now on; empty until [`UserFeed::load`].
+    pub fn user(&self, id: &UserId) -> Arc<UserFeed> {
+        if let Some(feed) = self.users.get(id) {
+            return feed.clone();
+        }
+        self.users.entry(id.clone()).or_insert_with(|| Arc::new(UserFeed::new(id.clone()))).clone()
+    }
+
+    /// Puts rooms under a user's list: from now on what moves in them wakes the list's readers.
+    pub fn list(&self, feed: &UserFeed, rooms: impl IntoIterator<Item = Arc<RoomLog>>) {
+        for log in rooms {
+            log.add_feed(feed.user());
+            feed.add(log);
+        }
+    }
+
+    /// Applies what was committed. Returns the log if it now has a hole: a neighbour is late or lost.
+    pub fn apply(&self, commit: &Commit) -> Option<Arc<RoomLog>> {
+        let log = self.rooms.get(&commit.room_id).map(|log| log.clone());
+        // Read positions first, so that who is woken by the room finds them.
+        for change in &commit.users {
+            if let (Some(log), UserChangeKind::Read(seq)) = (&log, change.what) {
+                log.set_read(&change.user_id, seq);
+            }
+        }
+        let mut hole = false;
+        if let Some(log) = &log {
+            hole = log.apply(&commit.changes);
+            self.wake(log);
+        }
+        for change in &commit.users {
+            let Some(feed) = self.users.get(&change.user_id).map(|feed| feed.clone()) else { continue };
+            match change.what {
+                UserChangeKind::Joined if feed.advance(change.rev) => self.list(&feed, [self.room(&commit.room_id)]),
+                UserChangeKind::Left if feed.advance(change.rev) => {
+                    feed.remove(&commit.room_id);
+                    if let Some(log) = &log {
+                        log.remove_feed(&change.user_id);
+                    }
+                }
+                UserChangeKind::Read(_) => drop(feed.advance(change.rev)),
+                // The list has missed a change; it is read anew.
+                UserChangeKind::Joined | UserChangeKind::Left => {}
+            }
+            feed.wake(&commit.room_id);
+        }
+        log.filter(|_| hole)
+    }
+
+    /// Wakes those who read a room by itself, and those who have it in their list.
+    pub fn wake(&self, log: &RoomLog) {
+        log.wake();
+        for user in log.feeds() {
+            if let Some(feed) = self.users.get(&user).map(|feed| feed.clone()) {
+                feed.wake(log.id());
+            }
+        }
+    }
+
+    /// Forgets what nobody has read for a while.
+    pub fn sweep(&self, now: Instant) {
+        let idle = |used: Instant| now.saturating_duration_since(used) >= LINGER;
+        let mut forgotten = Vec::new();
+        // Clones are made under the map's lock only, so a count of one means that nobody can be about to use it.
+        self.users.retain(|_, feed| {
+            let keep = Arc::strong_count(feed) > 1 || !feed.is_unread() || !idle(feed.used());
+            if !keep {
+                forgotten.push(feed.clone());
+            }
+            keep
+        });
+        for feed in forgotten {
+            for log in feed.rooms() {
+                log.remove_feed(feed.user());
+            }
+        }
+        // A log that could not be loaded is of a room that does not exist.
+        self.rooms.retain(|_, log| Arc::strong_count(log) > 1 || (log.loaded.initialized() && !idle(log.used())));
+    }
+
+    /// How many rooms are followed, for whoever watches the service.
+    pub fn rooms_followed(&self) -> usize {
+        self.rooms.len()
+    }
+}

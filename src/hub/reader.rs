@@ -1,0 +1,81 @@
+//! One who reads: a connection, or a held poll. It is told *that* something moved, never what: it reads that from
+//! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, futures::Notified};
+
+use crate::model::{RoomId, UserId};
+use crate::protocol::Frame;
+
+/// Best-effort frames (typing, presence, read) waiting for one reader. When as many wait, further ones are dropped.
+const ASIDES: usize = 64;
+
+/// One who reads rooms and room lists.
+#[derive(Debug)]
+pub struct Reader {
+    user: UserId,
+    inbox: Mutex<Inbox>,
+    wake: Notify,
+}
+
+/// What moved since the reader last looked.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    /// Rooms whose log moved.
+    pub rooms: HashSet<RoomId>,
+    /// Rooms of the user's list that moved, came or went.
+    pub listed: HashSet<RoomId>,
+    /// Best-effort frames, and the room each is about.
+    pub asides: VecDeque<(RoomId, Frame)>,
+}
+
+impl Reader {
+    /// A reader on behalf of a user.
+    pub fn new(user: UserId) -> Self {
+        Self { user, inbox: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// On whose behalf it reads.
+    pub fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// Resolves once something moved since the last [`take`](Self::take); at once if it did already.
+    pub fn woken(&self) -> Notified<'_> {
+        self.wake.notified()
+    }
+
+    /// What moved, and forgets it.
+    pub fn take(&self) -> Inbox {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// A room's log moved.
+    pub fn mark(&self, room: &RoomId) {
+        if self.lock().rooms.insert(room.clone()) {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn mark_listed(&self, room: &RoomId) {
+        if self.lock().listed.insert(room.clone()) {
+            self.wake.notify_one();
+        }
+    }
+
+    pub(super) fn aside(&self, room: &RoomId, frame: Frame) {
+        let mut inbox = self.lock();
+        if inbox.asides.len() < ASIDES {
+            inbox.asides.push_back((room.clone(), frame));
+            drop(inbox);
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbox> {
+        // No code here can panic while it holds the lock half way through a change.
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

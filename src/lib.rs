@@ -1,0 +1,28 @@
+//! Tidings: a WebSocket-first chat service with a polling fallback that loses nothing.
+//!
+//! A room is a log; everyone who reads it holds a cursor. The map, from the outside in:
+//!
+//! - [`server`] puts the parts together; [`config`], [`lifecycle`] and [`telemetry`] serve it.
+//! - [`http`] and [`ws`] are the two ways in: parse, ask [`chat`], render.
+//! - [`chat`] is what a person can do, and how everyone learns of it.
+//! - [`store`] is durable truth; [`hub`] is what this instance follows in memory; [`limits`] are buckets.
+//! - [`protocol`] is the WebSocket's wire; [`auth`] tells who calls.
+//! - [`model`] is the vocabulary, [`error`] everything that can go wrong.
+
+pub mod auth;
+pub mod chat;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod hub;
+pub mod lifecycle;
+pub mod limits;
+pub mod model;
+pub mod protocol;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod ws;
+
+pub use config::Config;
+pub use server::Server;

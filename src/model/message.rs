@@ -1,0 +1,330 @@
+//! Messages: what a person may send, what the log holds, and what a SYSTEM message does to the membership.
+
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::room::names;
+use super::{MessageId, Role, RoomId, Timestamp, UserId};
+use crate::error::{Error, Result};
+
+/// Longest metadata of a message or a room, in bytes of JSON.
+pub const METADATA_BYTES: usize = 4096;
+/// Longest emoji, in bytes: families with skin tones take some 40.
+const EMOJI_BYTES: usize = 64;
+
+names!(
+    /// What a message's content is.
+    ContentType {
+        /// Text as it was written.
+        Text = "TEXT",
+        /// A picture; the content says what it shows, the metadata where it is.
+        Image = "IMAGE",
+        /// Written by the service: someone joined, left, was removed.
+        System = "SYSTEM",
+    }
+);
+
+names!(
+    /// What moderation holds of a message that is shown.
+    Moderation {
+        /// Shown, and waiting for a moderator.
+        Flagged = "FLAGGED",
+    }
+);
+
+/// One emoji under a message, the same for every reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reaction {
+    /// The emoji.
+    pub emoji: String,
+    /// How many people gave it.
+    pub count: u64,
+    /// The latest fifty of them.
+    pub user_ids: Vec<UserId>,
+}
+
+/// A message in its current state. `seq` is its place for good; `rev` is its last change.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Message {
+    /// Its id in the room.
+    pub id: MessageId,
+    /// The room.
+    pub room_id: RoomId,
+    /// Its place in the room: 1..n without a hole.
+    pub seq: u64,
+    /// The number of its last change.
+    pub rev: u64,
+    /// Who wrote it; of a SYSTEM message, who caused it.
+    pub sender_id: UserId,
+    /// Their name when it was written.
+    pub sender_name: String,
+    /// Their picture when it was written.
+    pub sender_avatar_url: Option<String>,
+    /// What was written; empty once deleted.
+    pub content: String,
+    /// What the content is.
+    pub content_type: ContentType,
+    /// What the application put beside it.
+    pub metadata: Option<Box<RawValue>>,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// At most twenty, as [`Reaction`]s.
+    pub reactions: Box<RawValue>,
+    /// What moderation holds of it.
+    pub moderation: Option<Moderation>,
+    /// When it was written: strictly increasing with `seq`.
+    pub created_at: Timestamp,
+    /// When it was last edited.
+    pub edited_at: Option<Timestamp>,
+    /// When it was deleted.
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// What a SYSTEM message does to the membership of its room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The user is a member from this message on.
+    Joined(UserId),
+    /// The user is no member from this message on.
+    Left(UserId),
+    /// The user's role changed.
+    Role(UserId, Role),
+}
+
+/// What happened, as a SYSTEM message's metadata tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemEvent {
+    /// What happened.
+    pub event: EventKind,
+    /// To whom.
+    pub user_id: UserId,
+    /// By whom.
+    pub by_user_id: UserId,
+    /// The new role, when it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The new title, when it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+}
+
+/// What can happen to a room apart from messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// The room was made.
+    Created,
+    /// Someone joined by themselves.
+    Joined,
+    /// Someone left by themselves.
+    Left,
+    /// Someone was added.
+    Added,
+    /// Someone was removed.
+    Removed,
+    /// The room has another title.
+    Renamed,
+    /// A member has another role.
+    Role,
+}
+
+impl Message {
+    /// What it does to the membership. SYSTEM messages never change, so this can be read off any copy.
+    pub fn effect(&self) -> Option<Effect> {
+        if self.content_type != ContentType::System {
+            return None;
+        }
+        let event: SystemEvent = serde_json::from_str(self.metadata.as_ref()?.get()).ok()?;
+        match event.event {
+            EventKind::Joined | EventKind::Added => Some(Effect::Joined(event.user_id)),
+            EventKind::Left | EventKind::Removed => Some(Effect::Left(event.user_id)),
+            EventKind::Role => Some(Effect::Role(event.user_id, event.role?)),
+            EventKind::Created | EventKind::Renamed => None,
+        }
+    }
+}
+
+impl SystemEvent {
+    /// The sentence for readers who do not look at the metadata. `user` and `by` are names.
+    pub fn sentence(&self, user: &str, by: &str) -> String {
+        match self.event {
+            EventKind::Created => format!("{by} created the room"),
+            EventKind::Joined => format!("{user} joined"),
+            EventKind::Left => format!("{user} left"),
+            EventKind::Added => format!("{by} added {user}"),
+            EventKind::Removed => format!("{by} removed {user}"),
+            EventKind::Renamed => match &self.title {
+                Some(title) => format!("{by} renamed the room to {title}"),
+                None => format!("{by} removed the room's title"),
+            },
+            EventKind::Role => {
+                format!("{user} is now {}", self.role.map_or("MEMBER", Role::as_str).to_lowercase())
+            }
+        }
+    }
+}
+
+/// A message as a client sends it, checked.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Named by the client, so that sending it again cannot double it.
+    pub id: MessageId,
+    /// What was written.
+    pub content: String,
+    /// TEXT or IMAGE.
+    pub content_type: ContentType,
+    /// The message it answers.
+    pub reply_to: Option<MessageId>,
+    /// What the application put beside it.
+    pub metadata: Option<Box<RawValue>>,
+}
+
+/// The message of a send as it is on the wire.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DraftInput {
+    id: Option<MessageId>,
+    content: String,
+    content_type: Option<ContentType>,
+    reply_to: Option<MessageId>,
+    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl DraftInput {
+    /// Checks what serde cannot: text, sizes, and that people do not write SYSTEM messages.
+    pub fn check(self, longest: usize) -> Result<Draft> {
+        check_text("content", &self.content, longest)?;
+        if self.id.as_ref().is_some_and(|id| !id.is_uuid()) {
+            return Err(Error::invalid("id", "a new message's id is a UUID"));
+        }
+        if self.content_type == Some(ContentType::System) {
+            return Err(Error::invalid("contentType", "TEXT or IMAGE; the service alone writes SYSTEM messages"));
+        }
+        Ok(Draft {
+            id: self.id.unwrap_or_else(MessageId::fresh),
+            content: self.content,
+            content_type: self.content_type.unwrap_or(ContentType::Text),
+            reply_to: self.reply_to,
+            metadata: self.metadata.map(check_metadata).transpose()?,
+        })
+    }
+}
+
+impl Draft {
+    /// A hash of all that was sent. The same id with the same hash is the same send, tried again.
+    /// Metadata was parsed into a sorted map, so neither spaces nor the order of its keys count.
+    pub fn hash(&self) -> Vec<u8> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        let reply_to = self.reply_to.as_ref().map_or("", MessageId::as_str);
+        let metadata = self.metadata.as_ref().map_or("", |m| m.get());
+        for part in [self.content.as_str(), self.content_type.as_str(), reply_to, metadata] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.finish().as_ref()[..16].to_vec()
+    }
+}
+
+/// A text for people: something visible in it, no NUL (PostgreSQL cannot hold one), at most `longest` characters.
+pub fn check_text(field: &'static str, text: &str, longest: usize) -> Result<()> {
+    if text.contains('\0') {
+        return Err(Error::invalid(field, "may not hold the character NUL"));
+    }
+    if !text.chars().any(is_visible) {
+        return Err(Error::invalid(field, "is empty; write something that can be seen"));
+    }
+    // Bytes bound characters from above: short texts, nearly all, are not counted.
+    if text.len() > longest && text.chars().count() > longest {
+        return Err(Error::TooLarge { what: field, limit: format!("{longest} characters") });
+    }
+    Ok(())
+}
+
+fn is_visible(c: char) -> bool {
+    let zero_width = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}');
+    !c.is_whitespace() && !c.is_control() && !zero_width
+}
+
+/// Metadata as it is stored: compact, keys sorted, within its size, without NUL.
+pub fn check_metadata(map: serde_json::Map<String, serde_json::Value>) -> Result<Box<RawValue>> {
+    let raw = to_raw_value(&map).map_err(|e| Error::internal("encoding metadata", e))?;
+    if raw.get().len() > METADATA_BYTES {
+        return Err(Error::TooLarge { what: "metadata", limit: format!("{METADATA_BYTES} bytes of JSON") });
+    }
+    if map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)) {
+        return Err(Error::invalid("metadata", "may not hold the character NUL"));
+    }
+    Ok(raw)
+}
+
+fn holds_nul(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::String(text) => text.contains('\0'),
+        serde_json::Value::Array(values) => values.iter().any(holds_nul),
+        serde_json::Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
+        _ => false,
+    }
+}
+
+/// An emoji as a reaction's name: short, visible, no text.
+pub fn check_emoji(emoji: &str) -> Result<()> {
+    let looks_right = !emoji.is_empty()
+        && emoji.len() <= EMOJI_BYTES
+        && emoji.chars().any(is_visible)
+        && !emoji.chars().any(|c| c.is_ascii_alphabetic() || c.is_whitespace() || c.is_control());
+    if looks_right { Ok(()) } else { Err(Error::invalid("emoji", "one emoji, at most 64 bytes")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_must_show_something() {
+        for blank in ["", " ", "\n\t", "\u{200b}\u{200d}", "\u{feff}", "a\0b"] {
+            assert!(check_text("content", blank, 10).is_err(), "{blank:?}");
+        }
+        for good in ["a", " a ", "👩‍👩‍👧", "\u{202e}abc", "0"] {
+            assert!(check_text("content", good, 10).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn the_limit_counts_characters_not_bytes() {
+        assert!(check_text("content", &"ä".repeat(10), 10).is_ok());
+        assert!(check_text("content", &"ä".repeat(11), 10).is_err());
+    }
+
+    #[test]
+    fn the_hash_covers_every_part_and_no_spelling() {
+        let hash = |json: &str| {
+            let input: DraftInput = serde_json::from_str(json).expect("a draft");
+            input.check(100).expect("a valid draft").hash()
+        };
+        let base = hash(r#"{"content":"a","metadata":{"x":1,"y":2}}"#);
+        assert_eq!(base, hash(r#"{"metadata": {"y":2, "x":1}, "content":"a", "contentType":"TEXT"}"#));
+        for other in [
+            r#"{"content":"b","metadata":{"x":1,"y":2}}"#,
+            r#"{"content":"a","metadata":{"x":1,"y":3}}"#,
+            r#"{"content":"a","contentType":"IMAGE","metadata":{"x":1,"y":2}}"#,
+            r#"{"content":"a","replyTo":"m","metadata":{"x":1,"y":2}}"#,
+            r#"{"content":"a"}"#,
+        ] {
+            assert_ne!(base, hash(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn an_emoji_is_short_and_no_word() {
+        for good in ["👍", "❤️", "👩‍👩‍👧", "1️⃣", "🇩🇪"] {
+            assert!(check_emoji(good).is_ok(), "{good}");
+        }
+        for bad in ["", "ok", " ", "\0", &"👍".repeat(20)] {
+            assert!(check_emoji(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Rooms and their members.
+
+use serde::{Deserialize, Serialize};
+
+use super::{History, Message, RoomId, Timestamp, UserId};
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// The name on the wire and in the database.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+
+            /// Reads the name.
+            pub fn parse(name: &str) -> Option<Self> {
+                match name { $($text => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+pub(super) use names;
+
+names!(
+    /// What kind of room it is; `type` on the wire.
+    RoomKind {
+        /// Two people, one room per pair and key.
+        Direct = "DIRECT",
+        /// Those who were added.
+        Group = "GROUP",
+        /// Anyone may find and join it.
+        Public = "PUBLIC",
+    }
+);
+
+names!(
+    /// What a member is in a room, from least to most.
+    Role {
+        /// Reads and writes.
+        Member = "MEMBER",
+        /// Keeps order.
+        Moderator = "MODERATOR",
+        /// Decides.
+        Owner = "OWNER",
+    }
+);
+
+names!(
+    /// From where a member sees the log.
+    HistoryFor {
+        /// From its beginning.
+        All = "all",
+        /// From their latest joining.
+        Joined = "joined",
+    }
+);
+
+/// Where a room's log ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The room's kind, for meta.
+    pub kind: RoomKind,
+    /// From where its members see the log.
+    pub history_for: HistoryFor,
+    /// The highest message number.
+    pub last_seq: u64,
+    /// The highest change number.
+    pub rev: u64,
+    /// When the last message was written.
+    pub last_message_at: Option<Timestamp>,
+}
+
+/// A member, as far as reading and permission go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// What they may do.
+    pub role: Role,
+    /// The message of their latest joining.
+    pub joined_seq: u64,
+    /// Up to where they have read.
+    pub last_read_seq: u64,
+}
+
+impl Member {
+    /// The first message they may see in a room of this kind of history.
+    pub fn first_seq(&self, history_for: HistoryFor) -> u64 {
+        match history_for {
+            HistoryFor::All => 1,
+            HistoryFor::Joined => self.joined_seq,
+        }
+    }
+}
+
+/// What a poll asks for: has anything changed?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Meta {
+    /// Present in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub room_id: Option<RoomId>,
+    /// When the last message was written.
+    pub last_message_at: Option<Timestamp>,
+    /// The highest message number.
+    pub last_seq: u64,
+    /// The highest change number.
+    pub rev: u64,
+    /// Up to where the caller has read.
+    pub last_read_seq: u64,
+    /// How many messages lie above that.
+    pub unread_count: u64,
+    /// The room's kind.
+    #[serde(rename = "type")]
+    pub kind: RoomKind,
+    /// The database's history; left out in lists, which carry it once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+}
+
+impl Meta {
+    /// One member's view of a head.
+    pub fn new(head: &Head, last_read_seq: u64) -> Self {
+        Self {
+            room_id: None,
+            last_message_at: head.last_message_at,
+            last_seq: head.last_seq,
+            rev: head.rev,
+            last_read_seq,
+            // A subtraction, never a count of rows: it cannot drift.
+            unread_count: head.last_seq.saturating_sub(last_read_seq),
+            kind: head.kind,
+            history: None,
+        }
+    }
+}
+
+/// A member as a room shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberView {
+    /// Who.
+    pub user_id: UserId,
+    /// Their name.
+    pub name: String,
+    /// Their picture.
+    pub avatar_url: Option<String>,
+    /// Their role in the room.
+    pub role: Role,
+    /// Up to where they have read.
+    pub last_read_seq: u64,
+}
+
+/// The caller's own place in a room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    /// Their role in the room.
+    pub role: Role,
+    /// Up to where they have read.
+    pub last_read_seq: u64,
+}
+
+/// A room as its members see it; `me`, `lastMessage` and `members` are absent for one who only found it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Room {
+    /// The room.
+    pub id: RoomId,
+    /// Its kind.
+    #[serde(rename = "type")]
+    pub kind: RoomKind,
+    /// What the application ties it to, such as a booking.
+    pub key: Option<String>,
+    /// Its title.
+    pub title: Option<String>,
+    /// What the application keeps with it.
+    pub metadata: Option<Box<serde_json::value::RawValue>>,
+    /// From where members see the log.
+    pub history_for: HistoryFor,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the last message was written.
+    pub last_message_at: Option<Timestamp>,
+    /// The highest message number.
+    pub last_seq: u64,
+    /// The highest change number.
+    pub rev: u64,
+    /// The last message the caller may see.
+    pub last_message: Option<Box<Message>>,
+    /// How many members there are.
+    pub member_count: u64,
+    /// The first ten of them.
+    pub members: Vec<MemberView>,
+    /// The caller's place in it.
+    pub me: Option<Me>,
+    /// How many messages the caller has not read.
+    pub unread_count: u64,
+}
+
+/// How far a member has read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReadPosition {
+    /// The message read last.
+    pub last_read_seq: u64,
+    /// How many lie above it.
+    pub unread_count: u64,
+}

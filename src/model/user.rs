@@ -1,0 +1,115 @@
+//! Who people are: what a token says, and what the database holds.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Timestamp, UserId};
+
+/// What a person is to the whole application, as opposed to their role in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum UserRole {
+    /// Anyone who signed in.
+    #[default]
+    Customer,
+    /// One whose services are booked.
+    Partner,
+    /// Runs the service.
+    Admin,
+}
+
+impl UserRole {
+    /// The name in tokens, answers and the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "CUSTOMER",
+            Self::Partner => "PARTNER",
+            Self::Admin => "ADMIN",
+        }
+    }
+
+    /// Reads the name; an unknown one is a customer, who may least.
+    pub fn parse(name: &str) -> Self {
+        match name {
+            "PARTNER" => Self::Partner,
+            "ADMIN" => Self::Admin,
+            _ => Self::Customer,
+        }
+    }
+}
+
+/// A user's partner profile in the application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Partner {
+    /// The profile's id.
+    pub id: String,
+    /// Where its review stands, such as `APPROVED`.
+    pub status: String,
+}
+
+/// A user as the database holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The `sub` of their tokens.
+    pub id: UserId,
+    /// The name shown beside their messages.
+    pub name: String,
+    /// Where their picture is.
+    pub avatar_url: Option<String>,
+    /// What they are to the application.
+    pub role: UserRole,
+    /// Their partner profile, if they have one.
+    pub partner: Option<Partner>,
+}
+
+/// Who makes a call: verified, and good until `expires_at`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub id: UserId,
+    /// Name by the token; it fills what the database does not know.
+    pub name: Option<String>,
+    /// Picture by the token.
+    pub picture: Option<String>,
+    /// Role by the token.
+    pub role: UserRole,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// What `GET /api/session` and `welcome` say of the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Session {
+    /// Who.
+    pub user: Profile,
+    /// What they are to the application.
+    pub role: UserRole,
+    /// Their partner profile, if they have one.
+    pub partner: Option<Partner>,
+    /// When the token ends.
+    pub expires_at: Timestamp,
+}
+
+/// A user as others see them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// Who.
+    pub id: UserId,
+    /// Their name.
+    pub name: String,
+    /// Their picture.
+    pub avatar_url: Option<String>,
+}
+
+impl Session {
+    /// The session of a user by a token that ends at `expires_at`.
+    pub fn new(user: &User, expires_at: Timestamp) -> Self {
+        Self {
+            user: Profile { id: user.id.clone(), name: user.name.clone(), avatar_url: user.avatar_url.clone() },
+            role: user.role,
+            partner: user.partner.clone(),
+            expires_at,
+        }
+    }
+}

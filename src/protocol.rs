@@ -1,0 +1,382 @@
+//! The WebSocket's wire, whole and only here: what a client may say, what the service says, how a connection
+//! closes. Frames are encoded here once and shared as bytes; nothing here knows of sockets or rooms.
+
+mod payload;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use crate::error::{Error, Result};
+use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, UserId};
+
+pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
+
+/// The subprotocol a client offers and the service answers.
+pub const SUBPROTOCOL: &str = "tidings.v1";
+/// Put in front of a token that is offered as a second subprotocol; never echoed.
+pub const BEARER_PREFIX: &str = "bearer.";
+
+/// A text frame, encoded once and shared by all who are sent it.
+pub type Frame = Utf8Bytes;
+
+/// What a client may say.
+#[derive(Debug)]
+pub enum ClientFrame {
+    /// Follow a room's log from a cursor, or from its newest page.
+    Subscribe(Subscribe),
+    /// Follow it no longer.
+    Unsubscribe(InRoom),
+    /// Meta of all the caller's rooms, live.
+    Watch,
+    /// Write a message.
+    Send(Send),
+    /// Change one's own message.
+    Edit(Edit),
+    /// Blank a message.
+    Delete(OfMessage),
+    /// Give or take back an emoji.
+    React(React),
+    /// Move the read position forward.
+    Read(Read),
+    /// Tell the room that one is writing.
+    Typing(InRoom),
+    /// Authenticate, or renew the session in place.
+    Auth(Auth),
+    /// Browsers cannot send a ping frame.
+    Ping,
+}
+
+/// A frame that could not be understood, with its id where it had one, so that it can be answered.
+#[derive(Debug)]
+pub struct BadFrame {
+    /// The frame's id.
+    pub id: Option<FrameId>,
+    /// What is wrong with it.
+    pub error: Error,
+}
+
+/// Reads a frame in two steps, type and id first, so that a wrong payload is answered under its id.
+pub fn decode(text: &str) -> Result<(Option<FrameId>, ClientFrame), BadFrame> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(rename = "type", borrow)]
+        kind: Cow<'a, str>,
+        id: Option<FrameId>,
+    }
+    let envelope: Envelope<'_> = parse(text).map_err(|error| BadFrame { id: None, error })?;
+    let id = envelope.id;
+    if matches!(&id, Some(FrameId::Text(text)) if text.len() > 64) {
+        return Err(BadFrame { id: None, error: Error::invalid("id", "a number, or a text of up to 64 bytes") });
+    }
+    let frame = match envelope.kind.as_ref() {
+        "subscribe" => parse(text).map(ClientFrame::Subscribe),
+        "unsubscribe" => parse(text).map(ClientFrame::Unsubscribe),
+        "watch" => Ok(ClientFrame::Watch),
+        "send" => parse(text).map(ClientFrame::Send),
+        "edit" => parse(text).map(ClientFrame::Edit),
+        "delete" => parse(text).map(ClientFrame::Delete),
+        "react" => parse(text).map(ClientFrame::React),
+        "read" => parse(text).map(ClientFrame::Read),
+        "typing" => parse(text).map(ClientFrame::Typing),
+        "auth" => parse(text).map(ClientFrame::Auth),
+        "ping" => Ok(ClientFrame::Ping),
+        _ => Err(Error::invalid("type", "is none of the frame types of docs/PROTOCOL.md")),
+    };
+    match frame {
+        Ok(frame) => Ok((id, frame)),
+        Err(error) => Err(BadFrame { id, error }),
+    }
+}
+
+/// Reads JSON; an error names the field by its path.
+pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    parse_bytes(text.as_bytes())
+}
+
+/// Reads JSON from bytes that may not even be text.
+pub fn parse_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { "body".to_owned() } else { path };
+        Error::invalid(field, error.inner().to_string())
+    })?;
+    json.end().map_err(|error| Error::invalid("body", error.to_string()))?;
+    Ok(value)
+}
+
+/// What the service says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum ServerFrame<'a> {
+    /// Authenticated.
+    Welcome {
+        /// Who one is.
+        session: &'a Session,
+        /// The database's history.
+        history: &'a History,
+        /// How often something is heard of a living connection.
+        heartbeat_ms: u64,
+        /// What one may do how much.
+        limits: &'a Limits,
+    },
+    /// The answer to `subscribe`: frames of the room follow.
+    Subscribed {
+        /// The frame answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<FrameId>,
+        /// The room.
+        room_id: &'a RoomId,
+        /// The room's last change when the subscription began.
+        rev: u64,
+        /// Its last message.
+        last_seq: u64,
+        /// The history that `rev` belongs to.
+        history: &'a History,
+        /// How the subscription begins.
+        status: SubscribedStatus,
+        /// Why it begins anew.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<ResetReason>,
+    },
+    /// A page: complete up to `rev`.
+    Messages {
+        /// The room.
+        room_id: &'a RoomId,
+        /// Messages in their current state.
+        messages: &'a [Arc<Message>],
+        /// The cursor after it.
+        rev: u64,
+    },
+    /// One change: its `rev` is the last one + 1.
+    Message {
+        /// The room.
+        room_id: &'a RoomId,
+        /// The message in its current state.
+        message: &'a Message,
+    },
+    /// What a room list shows.
+    Meta {
+        /// Rooms that moved.
+        rooms: Vec<RoomMeta>,
+        /// Rooms the caller is no longer in.
+        gone: Vec<RoomId>,
+    },
+    /// Done.
+    Ok {
+        /// The frame answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<FrameId>,
+        /// The message as it is now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message: Option<&'a Message>,
+        /// The read position after `read`.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        position: Option<ReadPosition>,
+        /// The session after `auth`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        session: Option<&'a Session>,
+    },
+    /// Not done.
+    Error {
+        /// The frame answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<FrameId>,
+        /// Stable; one switches on it.
+        code: &'static str,
+        /// For people.
+        detail: String,
+        /// When to try again.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    /// Someone is writing.
+    Typing {
+        /// The room.
+        room_id: &'a RoomId,
+        /// Who.
+        user_id: &'a UserId,
+        /// How long to show it.
+        ttl_ms: u64,
+    },
+    /// Someone came or went.
+    Presence {
+        /// The room.
+        room_id: &'a RoomId,
+        /// Who.
+        user_id: &'a UserId,
+        /// Came, or went.
+        online: bool,
+    },
+    /// Someone has read.
+    Read {
+        /// The room.
+        room_id: &'a RoomId,
+        /// Who.
+        user_id: &'a UserId,
+        /// How far.
+        seq: u64,
+    },
+    /// The caller is no longer in the room; nothing of it follows.
+    Removed {
+        /// The room.
+        room_id: &'a RoomId,
+        /// The change that removed them.
+        rev: u64,
+    },
+    /// The token ends soon: send `auth`.
+    Expiring {
+        /// How soon.
+        in_ms: u64,
+    },
+    /// The instance stops: come back then.
+    Drain {
+        /// When to come back.
+        reconnect_in_ms: u64,
+    },
+    /// The answer to `ping`.
+    Pong {
+        /// The frame answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<FrameId>,
+    },
+}
+
+/// How a subscription begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubscribedStatus {
+    /// Nothing was missed, or one began with the newest page.
+    Live,
+    /// What was missed follows.
+    Recovered,
+    /// Drop what you hold: the newest page follows.
+    Reset,
+}
+
+/// Why a subscription begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ResetReason {
+    /// More changes were missed than `maxReplay`.
+    Behind,
+    /// The cursor belongs to another history.
+    History,
+}
+
+/// A room in a `meta` frame.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomMeta {
+    /// The room.
+    pub room_id: RoomId,
+    /// Its last message.
+    pub last_seq: u64,
+    /// Its last change.
+    pub rev: u64,
+    /// When the last message was written.
+    pub last_message_at: Option<Timestamp>,
+    /// How far the caller has read; present when that moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_read_seq: Option<u64>,
+}
+
+/// What one may do how much; part of `welcome`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Longest message, in characters.
+    pub message_chars: usize,
+    /// Longest frame from a client, in bytes.
+    pub frame_bytes: usize,
+    /// Rooms one connection may be subscribed to.
+    pub rooms_per_connection: usize,
+    /// Messages a user may send per second, in the long run; 0: no limit.
+    pub sends_per_second: u32,
+}
+
+impl ServerFrame<'_> {
+    /// The frame as text, to be sent as it is to any number of connections.
+    pub fn encode(&self) -> Frame {
+        serde_json::to_string(self).expect("a frame holds only what JSON can say").into()
+    }
+
+    /// The frame that answers `id` with what went wrong.
+    pub fn error(id: Option<FrameId>, error: &Error) -> Self {
+        let retry_after_ms = error.retry_after().map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+        Self::Error { id, code: error.code(), detail: error.to_string(), retry_after_ms }
+    }
+
+    /// `ok`, with nothing more to say.
+    pub fn ok(id: Option<FrameId>) -> Self {
+        Self::Ok { id, message: None, position: None, session: None }
+    }
+}
+
+/// How the service closes a connection. 4000–4099: do not come back; 4100–4199: come back with back-off;
+/// 4200–4299: come back after the delay given. The rest is RFC 6455, section 7.4.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Close {
+    /// The code on the wire.
+    pub code: u16,
+    /// The reason on the wire.
+    pub reason: &'static str,
+}
+
+impl Close {
+    /// The client closed, and is answered in kind.
+    pub const NORMAL: Self = Self { code: 1000, reason: "bye" };
+    /// A frame against RFC 6455.
+    pub const PROTOCOL: Self = Self { code: 1002, reason: "protocol_error" };
+    /// A binary frame.
+    pub const BINARY: Self = Self { code: 1003, reason: "text_frames_only" };
+    /// A text frame that is no UTF-8.
+    pub const NOT_UTF8: Self = Self { code: 1007, reason: "invalid_utf8" };
+    /// A frame over the limit.
+    pub const TOO_LARGE: Self = Self { code: 1009, reason: "too_large" };
+    /// No token, or a bad one.
+    pub const UNAUTHENTICATED: Self = Self { code: 4001, reason: "unauthenticated" };
+    /// The renewal was another user's.
+    pub const FORBIDDEN: Self = Self { code: 4003, reason: "forbidden" };
+    /// As many connections as the instance takes.
+    pub const OVERLOADED: Self = Self { code: 4100, reason: "overloaded" };
+    /// The token ended and was not renewed.
+    pub const TOKEN_EXPIRED: Self = Self { code: 4101, reason: "token_expired" };
+    /// Commands went on far over the limit.
+    pub const RATE_LIMITED: Self = Self { code: 4102, reason: "rate_limited" };
+    /// No token came in time.
+    pub const AUTH_TIMEOUT: Self = Self { code: 4104, reason: "auth_timeout" };
+    /// Nothing was heard or taken for too long.
+    pub const HEARTBEAT_TIMEOUT: Self = Self { code: 4105, reason: "heartbeat_timeout" };
+    /// The instance stops.
+    pub const DRAIN: Self = Self { code: 4200, reason: "drain" };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_payload_is_answered_under_its_id() {
+        let bad = decode(r#"{"type":"read","id":7,"roomId":"lobby","seq":"x"}"#).expect_err("seq is no number");
+        assert_eq!(bad.id, Some(FrameId::Number(7)));
+        assert!(matches!(bad.error, Error::Invalid { ref field, .. } if field == "seq"), "{:?}", bad.error);
+        let bad = decode(r#"{"type":"send","id":"a","roomId":"lobby","message":{"content":{}}}"#).expect_err("content");
+        assert!(matches!(bad.error, Error::Invalid { ref field, .. } if field == "message.content"), "{:?}", bad.error);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_unknown_types_are_not() {
+        assert!(decode(r#"{"type":"ping","later":{"x":[1]}}"#).is_ok());
+        assert!(decode(r#"{"type":"dance","id":1}"#).is_err_and(|bad| bad.id == Some(FrameId::Number(1))));
+    }
+
+    #[test]
+    fn a_token_never_shows_in_a_debug_print() {
+        let (_, frame) = decode(r#"{"type":"auth","token":"secret"}"#).expect("a frame");
+        assert!(!format!("{frame:?}").contains("secret"));
+    }
+}

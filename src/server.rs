@@ -1,0 +1,152 @@
+//! The composition root: settings in, a running service out. The only place that picks backends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::Auth;
+use crate::auth::request::Browsers;
+use crate::chat::Chat;
+use crate::config::{Config, ConfigError, Identity, Switch};
+use crate::error::Error;
+use crate::http;
+use crate::lifecycle::Lifecycle;
+use crate::limits::Limits;
+use crate::model::RoomId;
+use crate::protocol;
+use crate::store::{OpenError, Store};
+use crate::ws;
+
+/// The room everyone of a demo meets in.
+const LOBBY: &str = "lobby";
+/// How long a stop waits for what is running.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest frame from a client, in bytes.
+const FRAME_BYTES: usize = 64 << 10;
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting does not work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// The address cannot be listened on.
+    #[error("HOST and PORT: cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The demo's key cannot be kept.
+    #[error("cannot keep the demo's key in {folder}: {source}")]
+    DemoKey {
+        /// Where.
+        folder: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    /// The first use of the database failed.
+    #[error("cannot prepare the database: {0}")]
+    Prepare(Error),
+}
+
+/// A running service.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    base_path: String,
+    lifecycle: Lifecycle,
+    store: Store,
+}
+
+impl Server {
+    /// Starts the service; it serves once this returns.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let identity = config.identity()?;
+        let address = SocketAddr::new(config.host(&identity), config.port);
+        let store = Store::open(&config.database_url).await?;
+        let lifecycle = Lifecycle::default();
+        let limits_on = config.limits == Switch::On;
+        if !limits_on {
+            tracing::warn!("rate limits are off; this is for load tests only");
+        }
+        let limits = Limits::new(config.sends_per_second, limits_on);
+        let chat = Chat::new(store.clone(), limits, lifecycle.clone(), config.message_chars as usize);
+        let auth = authentication(&config, identity, &chat).await?;
+        let connections = ws::Settings {
+            limits: protocol::Limits {
+                message_chars: config.message_chars as usize,
+                frame_bytes: FRAME_BYTES,
+                rooms_per_connection: config.rooms_per_connection as usize,
+                sends_per_second: if limits_on { config.sends_per_second } else { 0 },
+            },
+            heartbeat: Duration::from_secs(config.heartbeat_seconds),
+            auth_deadline: Duration::from_secs(config.auth_seconds),
+            max_connections: config.max_connections as usize,
+        };
+        let origins = config.allowed_origins.clone();
+        let browsers = Arc::new(Browsers { cookie: config.session_cookie.clone(), origins });
+        let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
+        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
+        let listener = http::listen(address).map_err(|source| StartError::Listen { address, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+        let serving = lifecycle.clone();
+        lifecycle.spawn("accept", async move { http::serve(listener, router, &serving).await });
+        Ok(Self { address, base_path: config.base_path, lifecycle, store })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where a browser finds it.
+    pub fn url(&self) -> String {
+        let host =
+            if self.address.ip().is_unspecified() { "localhost".to_owned() } else { self.address.ip().to_string() };
+        format!("http://{host}:{}{}", self.address.port(), self.base_path)
+    }
+
+    /// Stops: no new connections, every socket told to come back, running writes finished, the database closed.
+    /// Returns whether all of it ended in time.
+    pub async fn shut_down(self) -> bool {
+        self.lifecycle.drain();
+        let ended = self.lifecycle.ended(PATIENCE).await;
+        self.store.close().await;
+        ended
+    }
+}
+
+async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Result<Arc<Auth>, StartError> {
+    let auth = match identity {
+        Identity::Secret(secret) => {
+            Auth::with_secret(&secret, config.jwt_issuer.as_deref(), config.jwt_audience.as_deref())
+        }
+        Identity::Demo => {
+            tracing::info!(
+                "anyone on this machine may come in by name; set JWT_SECRET to use your application's tokens"
+            );
+            let lobby = RoomId::trusted(LOBBY.to_owned());
+            chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
+            let folder = data_folder(&config.database_url);
+            Auth::demo(&folder).map_err(|source| StartError::DemoKey { folder, source })?
+        }
+    };
+    Ok(Arc::new(auth))
+}
+
+/// The folder of the database file.
+fn data_folder(url: &str) -> PathBuf {
+    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let path = Path::new(path.split('?').next().unwrap_or(path));
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+}

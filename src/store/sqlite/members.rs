@@ -1,0 +1,246 @@
+//! Members: joining, adding, roles, removing, leaving. Each is a SYSTEM message in the room's own log, so that
+//! whoever follows the log in order learns of it exactly where it happened.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use super::rooms::{count_members, head_seq, user_change};
+use super::rows::{Locked, lock_room, number};
+use super::writer::Tx;
+use crate::error::{Error, Result};
+use crate::model::{
+    Action, Commit, EventKind, MemberView, Message, Role, RoomId, RoomKind, SystemEvent, UserChange, UserChangeKind,
+    UserId, permits,
+};
+use crate::store::MemberChange;
+
+impl Sqlite {
+    /// A room's members in the order they joined, after the given one, and where to go on.
+    pub async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<(u64, UserId)>,
+        limit: u32,
+    ) -> Result<Vec<(u64, MemberView)>> {
+        let (seq, id) = after.map_or((-1, String::new()), |(seq, id)| (super::rows::sql(seq), id.to_string()));
+        let rows = sqlx::query(
+            r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq, m.joined_seq
+               from member m join "user" u on u.id = m.user_id
+               where m.room_id = $1 and (m.joined_seq, m.user_id) > ($2, $3)
+               order by m.joined_seq, m.user_id limit $4"#,
+        )
+        .bind(room.as_str())
+        .bind(seq)
+        .bind(id)
+        .bind(i64::from(limit))
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok((number(row, "joined_seq")?, view(row)?))).collect()
+    }
+
+    /// One member as a room shows them.
+    pub async fn member_view(&self, room: &RoomId, user: &UserId) -> Result<MemberView> {
+        let row = sqlx::query(
+            r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq
+               from member m join "user" u on u.id = m.user_id where m.room_id = $1 and m.user_id = $2"#,
+        )
+        .bind(room.as_str())
+        .bind(user.as_str())
+        .fetch_optional(&self.readers)
+        .await?;
+        view(&row.ok_or_else(|| Error::UserNotFound(user.to_string()))?)
+    }
+
+    /// Adds, changes or removes `user` on behalf of `by`; of oneself: joins or leaves. Nothing if it was so before.
+    pub async fn change_member(
+        &self,
+        room: &RoomId,
+        by: &UserId,
+        user: &UserId,
+        change: MemberChange,
+    ) -> Result<Option<Commit>> {
+        let (room, by, user) = (room.clone(), by.clone(), user.clone());
+        self.writer
+            .run(move |tx| {
+                Box::pin(async move {
+                    let mut room = lock_room(tx, &room, &by).await?;
+                    let target = target(tx, &room, &user).await?;
+                    match (change, target.role) {
+                        (MemberChange::Put(role), None) => add(tx, &mut room, target, role).await.map(Some),
+                        (MemberChange::Put(Some(role)), Some(old)) if role != old => {
+                            set_role(tx, &mut room, target, role).await.map(Some)
+                        }
+                        (MemberChange::Put(_), Some(_)) => room.membership().map(|_| None),
+                        (MemberChange::Remove, Some(role)) => remove(tx, &mut room, target, role).await.map(Some),
+                        (MemberChange::Remove, None) => {
+                            room.membership()?;
+                            Err(Error::UserNotFound(user.to_string()))
+                        }
+                    }
+                })
+            })
+            .await
+    }
+}
+
+/// A member of columns `user_id, name, avatar_url, role, last_read_seq`.
+pub(super) fn view(row: &SqliteRow) -> Result<MemberView> {
+    let role: String = row.try_get("role")?;
+    Ok(MemberView {
+        user_id: UserId::trusted(row.try_get("user_id")?),
+        name: row.try_get("name")?,
+        avatar_url: row.try_get("avatar_url")?,
+        role: Role::parse(&role).unwrap_or(Role::Member),
+        last_read_seq: number(row, "last_read_seq")?,
+    })
+}
+
+/// Whom a change is about, as they stand in the room.
+struct Target {
+    id: UserId,
+    name: String,
+    role: Option<Role>,
+}
+
+async fn target(tx: &mut Tx, room: &Locked, user: &UserId) -> Result<Target> {
+    if room.member.is_none() && *user != room.user.id {
+        return Err(room.membership().err().unwrap_or(Error::RoomNotFound));
+    }
+    let row = sqlx::query(
+        r#"select u.name, m.role from "user" u left join member m on m.user_id = u.id and m.room_id = $1 where u.id = $2"#,
+    )
+    .bind(room.id.as_str())
+    .bind(user.as_str())
+    .fetch_optional(tx)
+    .await?
+    .ok_or_else(|| Error::UserNotFound(user.to_string()))?;
+    let role: Option<String> = row.try_get("role")?;
+    Ok(Target { id: user.clone(), name: row.try_get("name")?, role: role.as_deref().and_then(Role::parse) })
+}
+
+fn require(room: &Locked, action: Action, why: &'static str) -> Result<()> {
+    if permits(room.head.kind, room.membership()?.role, action) { Ok(()) } else { Err(Error::Forbidden(why)) }
+}
+
+/// Makes `user` a member at the room's present head: what they find there counts as read.
+pub(super) async fn insert(tx: &mut Tx, room: &mut Locked, user: UserId, role: Role) -> Result<UserChange> {
+    // The new `rev` also finds out whether there is such a user.
+    let change = user_change(tx, user, UserChangeKind::Joined).await?;
+    sqlx::query("insert into member (room_id, user_id, role, joined_seq, last_read_seq) values ($1, $2, $3, $4, $4)")
+        .bind(room.id.as_str())
+        .bind(change.user_id.as_str())
+        .bind(role.as_str())
+        .bind(head_seq(room))
+        .execute(&mut *tx)
+        .await?;
+    count_members(tx, &room.id, 1).await?;
+    Ok(change)
+}
+
+async fn write(
+    tx: &mut Tx,
+    room: &mut Locked,
+    event: EventKind,
+    target: &Target,
+    role: Option<Role>,
+) -> Result<Message> {
+    let by_user_id = room.user.id.clone();
+    let event = SystemEvent { event, user_id: target.id.clone(), by_user_id, role, title: None };
+    room.write_event(tx, &event, &target.name).await
+}
+
+async fn add(tx: &mut Tx, room: &mut Locked, target: Target, role: Option<Role>) -> Result<Commit> {
+    let event = if target.id == room.user.id {
+        if room.head.kind != RoomKind::Public {
+            return Err(Error::RoomNotFound);
+        }
+        if role.is_some_and(|role| role != Role::Member) {
+            return Err(Error::Forbidden("one joins as a MEMBER"));
+        }
+        EventKind::Joined
+    } else {
+        require(room, Action::Add, "only a moderator can add people to this room")?;
+        if role.is_some_and(|role| role != Role::Member) {
+            require(room, Action::SetRole, "only an owner gives roles")?;
+        }
+        EventKind::Added
+    };
+    let message = write(tx, room, event, &target, None).await?;
+    let mut changes = vec![message.into()];
+    let user = insert(tx, room, target.id.clone(), role.unwrap_or(Role::Member)).await?;
+    if let Some(role) = role.filter(|role| *role != Role::Member) {
+        changes.push(write(tx, room, EventKind::Role, &target, Some(role)).await?.into());
+    }
+    Ok(Commit { room_id: room.id.clone(), changes, users: vec![user] })
+}
+
+async fn set_role(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+    require(room, Action::SetRole, "only an owner gives roles")?;
+    if target.role == Some(Role::Owner) && owners(tx, &room.id).await? == 1 {
+        return Err(Error::Forbidden("a room keeps an owner; make another one first"));
+    }
+    let message = give_role(tx, room, &target, role).await?;
+    Ok(Commit { room_id: room.id.clone(), changes: vec![message.into()], users: Vec::new() })
+}
+
+async fn give_role(tx: &mut Tx, room: &mut Locked, target: &Target, role: Role) -> Result<Message> {
+    sqlx::query("update member set role = $3 where room_id = $1 and user_id = $2")
+        .bind(room.id.as_str())
+        .bind(target.id.as_str())
+        .bind(role.as_str())
+        .execute(&mut *tx)
+        .await?;
+    write(tx, room, EventKind::Role, target, Some(role)).await
+}
+
+async fn remove(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+    let event = if target.id == room.user.id {
+        require(room, Action::Leave, "nobody leaves a DIRECT room")?;
+        EventKind::Left
+    } else {
+        require(room, Action::Remove, "only a moderator can remove people")?;
+        let own = room.membership()?.role;
+        if own != Role::Owner && own <= role {
+            return Err(Error::Forbidden("a moderator removes members, an owner anyone"));
+        }
+        EventKind::Removed
+    };
+    let message = write(tx, room, event, &target, None).await?;
+    let mut changes = vec![message.into()];
+    sqlx::query("delete from member where room_id = $1 and user_id = $2")
+        .bind(room.id.as_str())
+        .bind(target.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    count_members(tx, &room.id, -1).await?;
+    if role == Role::Owner && owners(tx, &room.id).await? == 0 {
+        changes.extend(pass_ownership(tx, room).await?.map(Into::into));
+    }
+    let user = user_change(tx, target.id, UserChangeKind::Left).await?;
+    Ok(Commit { room_id: room.id.clone(), changes, users: vec![user] })
+}
+
+async fn owners(tx: &mut Tx, room: &RoomId) -> Result<u64> {
+    let row = sqlx::query("select count(*) as owners from member where room_id = $1 and role = 'OWNER'")
+        .bind(room.as_str())
+        .fetch_one(tx)
+        .await?;
+    number(&row, "owners")
+}
+
+/// When the last owner goes, who was a moderator longest, else a member longest, becomes it.
+async fn pass_ownership(tx: &mut Tx, room: &mut Locked) -> Result<Option<Message>> {
+    let row = sqlx::query(
+        r#"select m.user_id, u.name, m.role from member m join "user" u on u.id = m.user_id where m.room_id = $1
+           order by m.role = 'MODERATOR' desc, m.joined_seq, m.user_id limit 1"#,
+    )
+    .bind(room.id.as_str())
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let role: String = row.try_get("role")?;
+    let heir =
+        Target { id: UserId::trusted(row.try_get("user_id")?), name: row.try_get("name")?, role: Role::parse(&role) };
+    give_role(tx, room, &heir, Role::Owner).await.map(Some)
+}

@@ -1,0 +1,312 @@
+//! Rooms: making, finding, listing, renaming.
+
+use std::collections::HashMap;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::Sqlite;
+use super::rows::{Locked, head, json, lock_room, member, message, next_user_rev, no_member, number, sql};
+use super::writer::Tx;
+use crate::error::{Error, Result};
+use crate::model::{
+    Action, Commit, EventKind, Head, Me, MemberView, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserChange,
+    UserChangeKind, UserId, permits,
+};
+use crate::store::{NewRoom, RoomCursor, RoomPatch};
+
+/// Members that come with a room; the rest by `…/members`.
+const MEMBERS_SHOWN: i64 = 10;
+
+/// A room's columns, the caller's membership, and its last message where the caller is a member.
+macro_rules! room_sql {
+    ($rest:literal) => {
+        concat!(
+            "select r.id, r.kind, r.key, r.title, r.metadata, r.history_for, r.created_at, r.last_seq, r.rev,
+                    r.last_message_at, r.member_count, m.role as member_role, m.joined_seq, m.last_read_seq,
+                    x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
+                    x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to,
+                    x.reactions, x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
+             from room r left join member m on m.room_id = r.id and m.user_id = $1
+             left join message x on x.room_id = r.id and x.seq = r.last_seq and m.user_id is not null
+             where ",
+            $rest
+        )
+    };
+}
+
+impl Sqlite {
+    /// A room as its member sees it. One who is no member gets the answer for such.
+    pub async fn room(&self, id: &RoomId, user: &UserId) -> Result<Room> {
+        let rows =
+            sqlx::query(room_sql!("r.id = $2")).bind(user.as_str()).bind(id.as_str()).fetch_all(&self.readers).await?;
+        let room = self.rooms_of(&rows).await?.pop().ok_or(Error::RoomNotFound)?;
+        if room.me.is_none() {
+            return Err(no_member(room.kind));
+        }
+        Ok(room)
+    }
+
+    /// The rooms of a user, newest first, and where to go on.
+    pub async fn rooms(
+        &self,
+        user: &UserId,
+        after: Option<RoomCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
+        const MINE: &str = room_sql!(
+            "m.user_id is not null and (coalesce(r.last_message_at, r.created_at), r.id) < ($2, $3)
+             order by coalesce(r.last_message_at, r.created_at) desc, r.id desc limit $4"
+        );
+        self.room_page(MINE, user, after, limit).await
+    }
+
+    /// Public rooms, newest first, whether or not the user is in them, and where to go on.
+    pub async fn public_rooms(
+        &self,
+        user: &UserId,
+        after: Option<RoomCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
+        const PUBLIC: &str = room_sql!(
+            "r.kind = 'PUBLIC' and (r.last_message_at, r.id) < ($2, $3)
+             order by r.last_message_at desc, r.id desc limit $4"
+        );
+        self.room_page(PUBLIC, user, after, limit).await
+    }
+
+    async fn room_page(
+        &self,
+        statement: &'static str,
+        user: &UserId,
+        after: Option<RoomCursor>,
+        limit: u32,
+    ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
+        let (time, id) = after.map_or((i64::MAX, String::new()), |(time, id)| (time, id.to_string()));
+        let mut rows = sqlx::query(statement)
+            .bind(user.as_str())
+            .bind(time)
+            .bind(id)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(&self.readers)
+            .await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let rooms = self.rooms_of(&rows).await?;
+        let cursor = rooms
+            .last()
+            .filter(|_| more)
+            .map(|last| (last.last_message_at.unwrap_or(last.created_at).0, last.id.clone()));
+        Ok((rooms, cursor))
+    }
+
+    async fn rooms_of(&self, rows: &[SqliteRow]) -> Result<Vec<Room>> {
+        let mut rooms = rows.iter().map(room).collect::<Result<Vec<_>>>()?;
+        let mine: Vec<&str> = rooms.iter().filter(|r| r.me.is_some()).map(|r| r.id.as_str()).collect();
+        let mut members = self.first_members(&mine).await?;
+        for room in &mut rooms {
+            room.members = members.remove(&room.id).unwrap_or_default();
+        }
+        Ok(rooms)
+    }
+
+    async fn first_members(&self, rooms: &[&str]) -> Result<HashMap<RoomId, Vec<MemberView>>> {
+        let ids = serde_json::to_string(rooms).map_err(|e| Error::internal("encoding", e))?;
+        let rows = sqlx::query(
+            r#"select * from (
+                   select m.room_id, m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq,
+                          row_number() over (partition by m.room_id order by m.joined_seq, m.user_id) as place
+                   from member m join "user" u on u.id = m.user_id
+                   where m.room_id in (select value from json_each($1)))
+               where place <= $2 order by room_id, place"#,
+        )
+        .bind(ids)
+        .bind(MEMBERS_SHOWN)
+        .fetch_all(&self.readers)
+        .await?;
+        let mut members: HashMap<RoomId, Vec<MemberView>> = HashMap::new();
+        for row in &rows {
+            members.entry(RoomId::trusted(row.try_get("room_id")?)).or_default().push(super::members::view(row)?);
+        }
+        Ok(members)
+    }
+
+    /// Makes a room, or finds the one that the same call made before: of a DIRECT room that of the pair and key, of
+    /// another that of the same id and owner. Returns its id, and what was written if it is new.
+    pub async fn create_room(&self, by: &UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
+        let by = by.clone();
+        self.writer.run(move |tx| Box::pin(create(tx, by, new))).await
+    }
+
+    /// Makes the room everyone of the demo meets in, if it is not there yet.
+    pub async fn ensure_public_room(&self, id: &RoomId, title: &str) -> Result<()> {
+        let (id, title) = (id.clone(), title.to_owned());
+        self.writer
+            .run(move |tx| {
+                Box::pin(async move {
+                    // A room without an owner and without a message: its log begins with who joins first.
+                    sqlx::query(
+                        "insert into room (id, kind, title, created_at, last_message_at) values ($1, 'PUBLIC', $2, $3, $3)
+                         on conflict (id) do nothing",
+                    )
+                    .bind(id.as_str())
+                    .bind(title)
+                    .bind(Timestamp::now().0)
+                    .execute(tx)
+                    .await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Changes a room's title, which its log tells, and its metadata, which it does not.
+    pub async fn update_room(&self, id: &RoomId, user: &UserId, patch: RoomPatch) -> Result<Option<Commit>> {
+        let (id, user) = (id.clone(), user.clone());
+        self.writer.run(move |tx| Box::pin(update(tx, id, user, patch))).await
+    }
+}
+
+fn room(row: &SqliteRow) -> Result<Room> {
+    let id = RoomId::trusted(row.try_get("id")?);
+    let head = head(row)?;
+    let member = member(row)?;
+    let has_message = row.try_get::<Option<String>, _>("message_id")?.is_some();
+    Ok(Room {
+        kind: head.kind,
+        key: row.try_get("key")?,
+        title: row.try_get("title")?,
+        metadata: json(row, "metadata")?,
+        history_for: head.history_for,
+        created_at: Timestamp(row.try_get("created_at")?),
+        last_message_at: head.last_message_at,
+        last_seq: head.last_seq,
+        rev: head.rev,
+        last_message: if has_message { Some(Box::new(message(row, &id)?)) } else { None },
+        member_count: number(row, "member_count")?,
+        members: Vec::new(),
+        me: member.map(|m| Me { role: m.role, last_read_seq: m.last_read_seq }),
+        unread_count: member.map_or(0, |m| head.last_seq.saturating_sub(m.last_read_seq)),
+        id,
+    })
+}
+
+/// A pair of people and a key, the same whoever of them asks. Ids hold no space.
+fn direct_pair(a: &UserId, b: &UserId, key: Option<&str>) -> String {
+    let (first, second) = if a <= b { (a, b) } else { (b, a) };
+    format!("{first} {second} {}", key.unwrap_or_default())
+}
+
+async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
+    let others: Vec<&UserId> = new.member_ids.iter().filter(|id| **id != by).collect();
+    let pair = match (new.kind, others.as_slice()) {
+        (RoomKind::Direct, [other]) => Some(direct_pair(&by, other, new.key.as_deref())),
+        (RoomKind::Direct, _) => return Err(Error::invalid("memberIds", "a DIRECT room has exactly one other member")),
+        _ => None,
+    };
+    if let Some(found) = find_made(tx, &by, &new, pair.as_deref()).await? {
+        return Ok((found, None));
+    }
+    let id = new.id.unwrap_or_else(RoomId::fresh);
+    sqlx::query(
+        "insert into room (id, kind, key, title, metadata, history_for, direct_pair, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(id.as_str())
+    .bind(new.kind.as_str())
+    .bind(new.key.as_deref())
+    .bind(new.title.as_deref())
+    .bind(new.metadata.as_ref().map(|m| m.get()))
+    .bind(new.history_for.as_str())
+    .bind(pair)
+    .bind(Timestamp::now().0)
+    .execute(&mut *tx)
+    .await?;
+    let mut room = lock_room(tx, &id, &by).await?;
+    let event = SystemEvent {
+        event: EventKind::Created,
+        user_id: by.clone(),
+        by_user_id: by.clone(),
+        role: None,
+        title: new.title,
+    };
+    let message = room.write_event(tx, &event, "").await?;
+    let owner = if new.kind == RoomKind::Direct { Role::Member } else { Role::Owner };
+    let mut users = Vec::new();
+    // Locks are taken rooms first, then users, each in order of id.
+    let mut everyone: Vec<UserId> = new.member_ids.into_iter().chain([by.clone()]).collect();
+    everyone.sort();
+    everyone.dedup();
+    for user in everyone {
+        let role = if user == by { owner } else { Role::Member };
+        users.push(super::members::insert(tx, &mut room, user, role).await?);
+    }
+    Ok((id.clone(), Some(Commit { room_id: id, changes: vec![message.into()], users })))
+}
+
+async fn find_made(tx: &mut Tx, by: &UserId, new: &NewRoom, pair: Option<&str>) -> Result<Option<RoomId>> {
+    if let Some(pair) = pair {
+        let row = sqlx::query("select id from room where direct_pair = $1").bind(pair).fetch_optional(&mut *tx).await?;
+        if let Some(row) = row {
+            return Ok(Some(RoomId::trusted(row.try_get("id")?)));
+        }
+    }
+    let Some(id) = &new.id else { return Ok(None) };
+    match lock_room(tx, id, by).await {
+        Ok(Locked { member: Some(member), head: Head { kind, .. }, .. })
+            if member.role == Role::Owner && kind == new.kind =>
+        {
+            Ok(Some(id.clone()))
+        }
+        Ok(_) => Err(Error::invalid("id", "is taken; choose another, or leave it out")),
+        Err(Error::RoomNotFound) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn update(tx: &mut Tx, id: RoomId, user: UserId, patch: RoomPatch) -> Result<Option<Commit>> {
+    let mut room = lock_room(tx, &id, &user).await?;
+    if !permits(room.head.kind, room.membership()?.role, Action::Rename) {
+        return Err(Error::Forbidden("only a moderator can change the room"));
+    }
+    if let Some(metadata) = patch.metadata {
+        sqlx::query("update room set metadata = $2 where id = $1")
+            .bind(id.as_str())
+            .bind(metadata.as_ref().map(|m| m.get()))
+            .execute(&mut *tx)
+            .await?;
+    }
+    let Some(title) = patch.title else { return Ok(None) };
+    let changed = sqlx::query("update room set title = $2 where id = $1 and title is not $2")
+        .bind(id.as_str())
+        .bind(title.as_deref())
+        .execute(&mut *tx)
+        .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let event = SystemEvent { event: EventKind::Renamed, user_id: user.clone(), by_user_id: user, role: None, title };
+    let message = room.write_event(tx, &event, "").await?;
+    Ok(Some(Commit { room_id: id, changes: vec![message.into()], users: Vec::new() }))
+}
+
+/// A user's new place in a room, at the room's present head.
+pub(super) async fn user_change(tx: &mut Tx, user_id: UserId, what: UserChangeKind) -> Result<UserChange> {
+    let rev = next_user_rev(tx, &user_id).await?;
+    Ok(UserChange { user_id, rev, what })
+}
+
+/// Keeps the count beside the rows it counts.
+pub(super) async fn count_members(tx: &mut Tx, room: &RoomId, by: i64) -> Result<()> {
+    sqlx::query("update room set member_count = member_count + $2 where id = $1")
+        .bind(room.as_str())
+        .bind(by)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// The room's head as a number for the database.
+pub(super) fn head_seq(room: &Locked) -> i64 {
+    sql(room.head.last_seq)
+}

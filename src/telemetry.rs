@@ -1,0 +1,23 @@
+//! The log. Spans and events carry ids, never a token and never what a message says.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use crate::config::LogFormat;
+
+/// Begins to log to standard error. A second call, as in a process with several servers, changes nothing.
+pub fn start(filter: &str, format: LogFormat) -> Result<(), ParseError> {
+    let filter = EnvFilter::try_new(filter)?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // An error says that logging has begun already.
+    match format {
+        LogFormat::Text => drop(log.with_target(false).try_init()),
+        LogFormat::Json => drop(log.json().flatten_event(true).try_init()),
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! One connection: authenticate, then read, do, write, until it ends. One task, no channel: what moves in rooms
+//! marks the connection's reader, and the connection pulls it from its cursors when the socket has taken what was
+//! written before. So a slow socket holds no more than one batch, however much it misses.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::socket::{Incoming, Socket};
+use super::{Context, Presented};
+use crate::error::{Error, Result};
+use crate::hub::{ListSubscription, Reader, Subscription};
+use crate::limits::FrameBucket;
+use crate::model::{Caller, RoomId, Session, Timestamp};
+use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
+
+/// How long before its end a session's client is warned.
+const WARNING: Duration = Duration::from_secs(60);
+/// How long after it a client may still renew.
+const GRACE: Duration = Duration::from_secs(30);
+/// Refused frames in a row after which a connection is closed.
+const REFUSALS: u32 = 200;
+/// The longest a client is told to wait before it comes back from a stop.
+const SPREAD_MS: u64 = 3000;
+
+/// A room the connection is subscribed to.
+pub(super) struct Room {
+    pub(super) subscription: Subscription,
+    pub(super) cursor: u64,
+    pub(super) joined_seq: u64,
+}
+
+/// The room list the connection watches.
+pub(super) struct Watched {
+    pub(super) _subscription: ListSubscription,
+    /// `rev` and read position last told of each room.
+    pub(super) told: HashMap<RoomId, (u64, u64)>,
+    /// Rooms that moved since.
+    pub(super) moved: HashSet<RoomId>,
+    /// When to tell.
+    pub(super) due: Option<Instant>,
+}
+
+/// An authenticated connection.
+pub(super) struct Connection<'a> {
+    pub(super) context: &'a Context,
+    pub(super) caller: Caller,
+    pub(super) reader: Arc<Reader>,
+    pub(super) rooms: HashMap<RoomId, Room>,
+    /// Rooms whose log may hold something after the cursor, in the order they are served.
+    pub(super) behind: VecDeque<RoomId>,
+    pub(super) watched: Option<Watched>,
+    pub(super) asides: VecDeque<(RoomId, Frame)>,
+    /// Answers, in the order of what they answer. At most those of one frame wait: the next is read after them.
+    pub(super) replies: Vec<Frame>,
+    /// When a read that failed is tried again.
+    pub(super) retry: Option<Instant>,
+    bucket: FrameBucket,
+    refusals: u32,
+    heard: Instant,
+    pinged: Instant,
+    warned: bool,
+}
+
+/// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
+pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Presented) -> Option<Close> {
+    match authenticate(context, socket, presented).await {
+        Ok((caller, session)) => {
+            let mut connection = Connection::new(context, caller);
+            connection.welcome(&session);
+            connection.serve(socket).await
+        }
+        Err(close) => close,
+    }
+}
+
+async fn authenticate(
+    context: &Context,
+    socket: &mut Socket,
+    presented: Presented,
+) -> Result<(Caller, Session), Option<Close>> {
+    let (id, caller) = match presented {
+        Presented::Token(verified) => (None, verified),
+        Presented::Nothing => first_frame(context, socket).await?,
+    };
+    let known = async {
+        let caller = caller?;
+        let session = context.chat.session(&caller).await?;
+        Ok::<_, Error>((caller, session))
+    };
+    match known.await {
+        Ok(known) => Ok(known),
+        Err(error) => {
+            report(&error);
+            // A peer that is gone already needs no answer.
+            let _ = socket.feed(ServerFrame::error(id, &error).encode()).await;
+            Err(Some(match error {
+                Error::TokenExpired => Close::TOKEN_EXPIRED,
+                error if error.is_fault() => Close::OVERLOADED,
+                _ => Close::UNAUTHENTICATED,
+            }))
+        }
+    }
+}
+
+/// Waits for the frame that must come first, `auth`. Whatever else comes is as good as no token.
+async fn first_frame(
+    context: &Context,
+    socket: &mut Socket,
+) -> Result<(Option<FrameId>, Result<Caller>), Option<Close>> {
+    let deadline = Instant::now() + context.settings.auth_deadline;
+    loop {
+        match timeout_at(deadline, socket.next()).await.map_err(|_| Some(Close::AUTH_TIMEOUT))? {
+            Incoming::Alive => {}
+            Incoming::End(close) => return Err(close),
+            Incoming::Text(text) => {
+                return Ok(match decode(&text) {
+                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.verify(&auth.token)),
+                    Ok((id, _)) => (id, Err(Error::Unauthenticated("the first frame is `auth`"))),
+                    Err(bad) => (bad.id, Err(bad.error)),
+                });
+            }
+        }
+    }
+}
+
+/// Shows the log what the service did wrong, once.
+pub(super) fn report(error: &Error) {
+    if error.is_fault() {
+        tracing::error!(code = error.code(), error = error.chain(), "a frame failed");
+    } else {
+        tracing::debug!(code = error.code(), %error, "a frame was refused");
+    }
+}
+
+impl<'a> Connection<'a> {
+    fn new(context: &'a Context, caller: Caller) -> Self {
+        Self {
+            context,
+            reader: Arc::new(Reader::new(caller.id.clone())),
+            caller,
+            rooms: HashMap::new(),
+            behind: VecDeque::new(),
+            watched: None,
+            asides: VecDeque::new(),
+            replies: Vec::new(),
+            retry: None,
+            bucket: context.chat.limits().connection(),
+            refusals: 0,
+            heard: Instant::now(),
+            pinged: Instant::now(),
+            warned: false,
+        }
+    }
+
+    fn welcome(&mut self, session: &Session) {
+        let settings = &self.context.settings;
+        let welcome = ServerFrame::Welcome {
+            session,
+            history: self.context.chat.history(),
+            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            limits: &settings.limits,
+        };
+        self.replies.push(welcome.encode());
+    }
+
+    async fn serve(&mut self, socket: &mut Socket) -> Option<Close> {
+        let lifecycle = &self.context.lifecycle;
+        loop {
+            // A stop must not wait for a peer that does not read.
+            let written = tokio::select! {
+                written = self.write(socket) => written,
+                () = lifecycle.draining() => return self.drain(socket).await,
+            };
+            let more = match written {
+                Ok(more) => more,
+                Err(close) => return Some(close),
+            };
+            let reader = self.reader.clone();
+            let wake_at = self.next_deadline();
+            // In this order: whoever floods us with frames is still written to, one batch per frame.
+            tokio::select! {
+                biased;
+                () = lifecycle.draining() => return self.drain(socket).await,
+                incoming = socket.next() => match incoming {
+                    Incoming::Alive => self.heard = Instant::now(),
+                    Incoming::End(close) => return close,
+                    Incoming::Text(text) => {
+                        self.heard = Instant::now();
+                        if let Some(close) = self.receive(&text).await {
+                            // The answer that says why goes out before the close. The peer may be gone: no matter.
+                            let _ = self.write(socket).await;
+                            return Some(close);
+                        }
+                    }
+                },
+                () = reader.woken(), if !more => {}
+                () = std::future::ready(()), if more => {}
+                () = sleep_until(wake_at) => {}
+            }
+            if let Err(close) = self.keep_time(socket).await {
+                return Some(close);
+            }
+        }
+    }
+
+    /// Does what one frame asks, and answers it.
+    async fn receive(&mut self, text: &str) -> Option<Close> {
+        if let Err(error) = self.bucket.frame() {
+            self.refusals += 1;
+            let id = decode(text).map_or_else(|bad| bad.id, |(id, _)| id);
+            self.replies.push(ServerFrame::error(id, &error).encode());
+            return (self.refusals >= REFUSALS).then_some(Close::RATE_LIMITED);
+        }
+        self.refusals = 0;
+        let (id, result) = match decode(text) {
+            Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
+            Err(bad) => (bad.id, Err(bad.error)),
+        };
+        let Err(error) = result else { return None };
+        report(&error);
+        self.replies.push(ServerFrame::error(id, &error).encode());
+        self.wrong_user(&error).then_some(Close::FORBIDDEN)
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let heartbeat = self.heard.max(self.pinged) + self.context.settings.heartbeat;
+        let due = self.watched.as_ref().and_then(|watched| watched.due);
+        let session = self.session_ends(if self.warned { Duration::ZERO } else { WARNING + GRACE });
+        [Some(heartbeat), due, self.retry, Some(session)].into_iter().flatten().min().unwrap_or(heartbeat)
+    }
+
+    /// So long before the last moment in which the session may be renewed.
+    fn session_ends(&self, before: Duration) -> Instant {
+        let left = self.caller.expires_at.0.saturating_sub(Timestamp::now().0);
+        let left = Duration::from_micros(u64::try_from(left).unwrap_or(0)) + GRACE;
+        // A token of a hundred years does not fit into an instant.
+        Instant::now() + left.saturating_sub(before).min(Duration::from_secs(24 * 3600))
+    }
+
+    /// Heartbeats, and the session's end.
+    async fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
+        let now = Instant::now();
+        let heartbeat = self.context.settings.heartbeat;
+        if now.duration_since(self.heard) >= heartbeat.mul_f32(2.5) {
+            return Err(Close::HEARTBEAT_TIMEOUT);
+        }
+        if now.duration_since(self.heard.max(self.pinged)) >= heartbeat {
+            self.pinged = now;
+            socket.ping().await?;
+        }
+        let left = self.caller.expires_at.0 - Timestamp::now().0;
+        if left <= -i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX) {
+            return Err(Close::TOKEN_EXPIRED);
+        }
+        if !self.warned && left <= i64::try_from(WARNING.as_micros()).unwrap_or(0) {
+            self.warned = true;
+            self.replies.push(ServerFrame::Expiring { in_ms: u64::try_from(left / 1000).unwrap_or(0) }.encode());
+        }
+        Ok(())
+    }
+
+    /// A renewed session counts from now on.
+    pub(super) fn renew(&mut self, caller: Caller) {
+        self.caller = caller;
+        self.warned = false;
+    }
+
+    /// Tells the client when to come back: not all at the same moment.
+    async fn drain(&mut self, socket: &mut Socket) -> Option<Close> {
+        let spread = u64::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(SPREAD_MS)).unwrap_or(0);
+        let told = async {
+            socket.feed(ServerFrame::Drain { reconnect_in_ms: spread }.encode()).await?;
+            socket.flush().await
+        };
+        // A peer that does not read finds out by the close.
+        drop(tokio::time::timeout(Duration::from_millis(500), told).await);
+        Some(Close::DRAIN)
+    }
+}

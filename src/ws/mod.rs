@@ -1,0 +1,169 @@
+//! WebSockets: the upgrade, and a task per connection. Frames in, `chat` asked, frames out. No SQL, no rules of
+//! who may do what.
+
+mod commands;
+mod connection;
+mod outbound;
+mod socket;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::header::{
+    CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use hyper::upgrade::OnUpgrade;
+use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::Instrument;
+
+use crate::auth::Auth;
+use crate::auth::request::Browsers;
+use crate::chat::Chat;
+use crate::error::{Error, Result};
+use crate::lifecycle::Lifecycle;
+use crate::model::Caller;
+use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
+
+/// What connections are given and held to.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What `welcome` tells.
+    pub limits: Limits,
+    /// How often something is heard of a living connection.
+    pub heartbeat: Duration,
+    /// How long a connection has to authenticate.
+    pub auth_deadline: Duration,
+    /// Connections at the same time.
+    pub max_connections: usize,
+}
+
+/// What every connection can reach.
+#[derive(Debug)]
+pub(self) struct Context {
+    chat: Chat,
+    auth: Arc<Auth>,
+    browsers: Arc<Browsers>,
+    lifecycle: Lifecycle,
+    settings: Settings,
+    places: Arc<Semaphore>,
+}
+
+/// The route's handler.
+pub fn route<S: Clone + Send + Sync + 'static>(
+    chat: Chat,
+    auth: Arc<Auth>,
+    browsers: Arc<Browsers>,
+    lifecycle: Lifecycle,
+    settings: Settings,
+) -> MethodRouter<S> {
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let context = Arc::new(Context { chat, auth, browsers, lifecycle, settings, places });
+    get(async move |request: Request| upgrade(&context, request))
+}
+
+/// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
+fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+    let headers = request.headers();
+    context.browsers.check_origin(headers)?;
+    let accept = accept_key(headers)?;
+    let offered = Offered::read(headers)?;
+    let presented = presented(context, headers, offered.token)?;
+    let echo = offered.subprotocol;
+    let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let on_upgrade =
+        on_upgrade.ok_or_else(|| Error::invalid("upgrade", "this connection cannot be upgraded; use HTTP/1.1"))?;
+    let context = context.clone();
+    // Tracked before the answer goes out, so that a stop in between waits for it.
+    let lifecycle = context.lifecycle.clone();
+    lifecycle.spawn("connection", serve(context, on_upgrade, presented).instrument(tracing::info_span!("connection")));
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let answer = response.headers_mut();
+    answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    answer.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    answer.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if echo {
+        answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    Ok(response)
+}
+
+async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
+    let Ok(upgraded) = on_upgrade.await else { return };
+    let mut socket = socket::Socket::new(upgraded, &context.settings).await;
+    let close = match context.places.clone().try_acquire_owned() {
+        Ok(_place) => connection::run(&context, &mut socket, presented).await,
+        Err(_) => Some(Close::OVERLOADED),
+    };
+    tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
+    socket.close(close).await;
+}
+
+/// What a connection brings to authenticate with.
+enum Presented {
+    /// Nothing yet: its first frame must.
+    Nothing,
+    /// A token that a browser sent; if it is bad, the socket says so, because a browser cannot read a refused upgrade.
+    Token(Result<Caller>),
+}
+
+fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
+    if let Some(token) = offered {
+        return Ok(Presented::Token(context.auth.verify(token)));
+    }
+    let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
+    if !by_header {
+        context.browsers.check_cookie_origin(headers, false)?;
+    }
+    match context.browsers.token(headers)? {
+        None => Ok(Presented::Nothing),
+        Some(token) if by_header => Ok(Presented::Token(Ok(context.auth.verify(token)?))),
+        Some(token) => Ok(Presented::Token(context.auth.verify(token))),
+    }
+}
+
+/// What a client offers as subprotocols.
+struct Offered<'a> {
+    subprotocol: bool,
+    token: Option<&'a str>,
+}
+
+impl<'a> Offered<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self> {
+        let mut offered = Self { subprotocol: false, token: None };
+        let mut any = false;
+        for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+            for name in value.to_str().unwrap_or_default().split(',').map(str::trim) {
+                any = true;
+                offered.subprotocol |= name == SUBPROTOCOL;
+                offered.token = offered.token.or(name.strip_prefix(BEARER_PREFIX));
+            }
+        }
+        if any && !offered.subprotocol {
+            return Err(Error::invalid("sec-websocket-protocol", format!("offer {SUBPROTOCOL}")));
+        }
+        Ok(offered)
+    }
+}
+
+/// Checks that this is a WebSocket's handshake, and makes the key that proves it was understood.
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue> {
+    let has = |name: HeaderName, token: &str| {
+        let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(token))
+    };
+    if !has(UPGRADE, "websocket") || !has(CONNECTION, "upgrade") {
+        return Err(Error::invalid("upgrade", "this is a WebSocket; connect with `Upgrade: websocket`"));
+    }
+    if !has(SEC_WEBSOCKET_VERSION, "13") {
+        return Err(Error::invalid("sec-websocket-version", "is 13"));
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
+    let key = key.ok_or_else(|| Error::invalid("sec-websocket-key", "is 16 random bytes in base64"))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|e| Error::internal("answering a handshake", e))
+}

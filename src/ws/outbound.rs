@@ -1,0 +1,153 @@
+//! What a connection writes: answers first, then what lies after its cursors, then best-effort frames, then meta.
+//! A batch at a time; the next is made when the socket has taken this one.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::{Connection, report};
+use super::socket::Socket;
+use crate::chat::{CatchUp, ListMeta};
+use crate::error::{Error, Result};
+use crate::hub::{Inbox, Pull};
+use crate::model::RoomId;
+use crate::protocol::{Close, Frame, RoomMeta, ServerFrame};
+
+/// Bytes of room frames in a batch; a single frame may be larger.
+const BATCH: usize = 16 << 10;
+/// How long changes of a list are gathered.
+const GATHER: Duration = Duration::from_millis(250);
+/// How long to wait after a failed read.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl Connection<'_> {
+    /// Writes a batch. Returns whether more is waiting already.
+    pub(super) async fn write(&mut self, socket: &mut Socket) -> Result<bool, Close> {
+        self.absorb();
+        for frame in std::mem::take(&mut self.replies) {
+            socket.feed(frame).await?;
+        }
+        let mut room_for = BATCH;
+        while room_for > 0 && self.retry.is_none_or(|at| at <= Instant::now()) {
+            let Some(room) = self.behind.pop_front() else { break };
+            let frames = match self.next_of(&room, room_for).await {
+                Ok(frames) => frames,
+                Err(error) => {
+                    self.retry_later(room, &error);
+                    break;
+                }
+            };
+            if frames.is_empty() {
+                continue;
+            }
+            for frame in frames {
+                room_for = room_for.saturating_sub(frame.len());
+                socket.feed(frame).await?;
+            }
+            // There may be more; the other rooms come first.
+            self.behind.push_back(room);
+        }
+        if self.behind.is_empty() {
+            // Never in front of messages.
+            for (_, frame) in std::mem::take(&mut self.asides) {
+                socket.feed(frame).await?;
+            }
+            self.tell_moved().await;
+            for frame in std::mem::take(&mut self.replies) {
+                socket.feed(frame).await?;
+            }
+        }
+        socket.flush().await?;
+        Ok(!self.behind.is_empty() && self.retry.is_none())
+    }
+
+    /// Takes note of what moved.
+    fn absorb(&mut self) {
+        let Inbox { rooms, listed, asides } = self.reader.take();
+        for room in rooms {
+            if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
+                self.behind.push_back(room);
+            }
+        }
+        self.asides.extend(asides.into_iter().filter(|(room, _)| self.rooms.contains_key(room)));
+        if let Some(watched) = self.watched.as_mut().filter(|_| !listed.is_empty()) {
+            watched.moved.extend(listed);
+            watched.due.get_or_insert_with(|| Instant::now() + GATHER);
+        }
+        if self.retry.is_some_and(|at| at <= Instant::now()) {
+            self.retry = None;
+        }
+    }
+
+    /// What lies after the cursor in a room; none if there is nothing, or the subscription is over.
+    async fn next_of(&mut self, id: &RoomId, bytes: usize) -> Result<Vec<Frame>> {
+        let user = &self.caller.id;
+        let Some(room) = self.rooms.get_mut(id) else { return Ok(Vec::new()) };
+        let removed = match room.subscription.log().pull(user, room.cursor, room.joined_seq, bytes) {
+            Pull::Frames { frames, rev } => {
+                room.cursor = rev;
+                return Ok(frames);
+            }
+            Pull::Removed { rev } => rev,
+            Pull::Behind => match self.context.chat.catch_up(room.subscription.log(), user, room.cursor).await? {
+                CatchUp::Page { frame, rev } => {
+                    room.cursor = rev;
+                    return Ok(vec![frame]);
+                }
+                CatchUp::Removed { rev } => rev,
+            },
+        };
+        self.leave(id);
+        self.replies.push(ServerFrame::Removed { room_id: id, rev: removed }.encode());
+        Ok(Vec::new())
+    }
+
+    /// The store could not be read. The cursor stands; the same is tried again.
+    fn retry_later(&mut self, room: RoomId, error: &Error) {
+        report(error);
+        self.behind.push_front(room);
+        self.retry = Some(Instant::now() + AGAIN);
+    }
+
+    /// Tells what moved in the watched list, once it was gathered.
+    async fn tell_moved(&mut self) {
+        let Some(watched) = &mut self.watched else { return };
+        if watched.due.is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        watched.due = None;
+        let moved: Vec<RoomId> = watched.moved.drain().collect();
+        match self.context.chat.listed(&self.caller.id, Some(&moved)).await {
+            Ok(list) => self.tell_list(list, false),
+            Err(error) => {
+                report(&error);
+                watched.moved.extend(moved);
+                watched.due = Some(Instant::now() + AGAIN);
+            }
+        }
+    }
+
+    /// Queues a `meta` frame of what is new to the client in a list.
+    pub(super) fn tell_list(&mut self, list: ListMeta, even_if_empty: bool) {
+        let Some(watched) = &mut self.watched else { return };
+        let mut rooms = Vec::new();
+        for meta in list.rooms {
+            let Some(room_id) = meta.room_id else { continue };
+            let told = watched.told.insert(room_id.clone(), (meta.rev, meta.last_read_seq));
+            if told == Some((meta.rev, meta.last_read_seq)) {
+                continue;
+            }
+            rooms.push(RoomMeta {
+                room_id,
+                last_seq: meta.last_seq,
+                rev: meta.rev,
+                last_message_at: meta.last_message_at,
+                last_read_seq: Some(meta.last_read_seq).filter(|read| told.is_none_or(|(_, before)| before != *read)),
+            });
+        }
+        let gone: Vec<RoomId> = list.gone.into_iter().filter(|room| watched.told.remove(room).is_some()).collect();
+        if even_if_empty || !rooms.is_empty() || !gone.is_empty() {
+            self.replies.push(ServerFrame::Meta { rooms, gone }.encode());
+        }
+    }
+}

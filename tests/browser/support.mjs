@@ -1,0 +1,108 @@
+/**
+ * Starts the real service and a real browser, and drives the page as a person would.
+ * Whatever is started here is ended here, and nothing else.
+ */
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+export const root = fileURLToPath(new URL("../../", import.meta.url));
+const binary = path.resolve(root, process.env.TIDINGS_BIN ?? "target/debug/tidings");
+const browserPath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+/** How long anything may take before it counts as not happening. */
+export const DEADLINE_MS = 20_000;
+
+/** A folder for the database, removed at the end. */
+export async function scratch() {
+  const folder = await mkdtemp(path.join(tmpdir(), "tidings-browser-"));
+  return { database: `sqlite:${folder}/tidings.db`, remove: () => rm(folder, { recursive: true, force: true }) };
+}
+
+/** Starts the service, alone and without configuration; resolves once it says where it listens. */
+export async function startService(database, port = 0) {
+  if (!existsSync(binary)) throw new Error(`there is no ${binary}; build it, or name it in TIDINGS_BIN`);
+  const child = spawn(binary, ["--port", String(port), "--database-url", database], { stdio: ["ignore", "pipe", "pipe"] });
+  let said = "";
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const url = await new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`the service did not say where it listens:\n${said}`)), DEADLINE_MS);
+    child.stderr.on("data", (data) => (said += data));
+    child.stdout.on("data", (data) => {
+      said += data;
+      const found = said.match(/http:\/\/127\.0\.0\.1:(\d+)/);
+      if (!found) return;
+      clearTimeout(timer);
+      resolve(found[0]);
+    });
+    ended.then((code) => {
+      clearTimeout(timer);
+      reject(new Error(`the service ended with ${code}:\n${said}`));
+    });
+    child.once("error", reject);
+  });
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGINT");
+    await ended;
+  };
+  return { url, port: Number(new URL(url).port), stop };
+}
+
+export function startBrowser() {
+  if (!existsSync(browserPath)) throw new Error(`there is no ${browserPath}; install Chromium, or name it in CHROMIUM`);
+  return chromium.launch({
+    executablePath: browserPath,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** A person at the page: their own browser context, and all the page complained of. */
+export async function person(browser, url, name, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  /** @type {string[]} */
+  const complaints = [];
+  const urls = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  page.on("pageerror", (error) => complaints.push(String(error)));
+  page.on("request", (request) => urls.push(request.url()));
+  page.on("websocket", (socket) => urls.push(socket.url()));
+  await page.goto(`${url}/`);
+  await page.getByLabel("Your name").fill(name);
+  await page.getByRole("button", { name: "Come in" }).click();
+  await page.getByRole("heading", { name: "Lobby", level: 1 }).waitFor();
+  return { name, page, context, complaints, urls };
+}
+
+/** Until the page says that messages travel this way. */
+export async function transportIs({ page }, status) {
+  await page.locator(`.transport .dot[data-status="${status}"]`).waitFor({ state: "attached" });
+}
+
+export async function say({ page }, text) {
+  await page.getByRole("textbox", { name: "Write a message" }).fill(text);
+  await page.keyboard.press("Enter");
+}
+
+/** Until the page shows the message as one the service has. */
+export async function sees({ page }, text) {
+  await page.locator(".message:not(.pending) .bubble", { hasText: text }).first().waitFor();
+}
+
+/** What the page shows, in its order. */
+export function messagesOf({ page }) {
+  return page.locator(".message:not(.pending) .bubble").allInnerTexts();
+}

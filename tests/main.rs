@@ -1,0 +1,7 @@
+//! The one integration binary: what a client's author, an operator and the house rules were promised, asked of
+//! real servers and of the sources. One binary, because linking is what tests wait for.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod architecture;
+mod protocol;
+mod support;

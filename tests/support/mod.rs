@@ -1,0 +1,42 @@
+//! What the tests share: servers on a free port with data of their own, people who speak HTTP and WebSocket to
+//! them, and a client's log kept exactly by the contract. Nothing here knows what is right; that is the tests' part.
+
+mod client;
+mod identity;
+mod log;
+mod process;
+mod server;
+mod socket;
+
+use std::time::Duration;
+
+pub(crate) use client::{Api, Reply, raw_request};
+pub(crate) use identity::{SECRET, claims, token, token_with};
+pub(crate) use log::Log;
+pub(crate) use process::Process;
+pub(crate) use server::TestServer;
+pub(crate) use socket::{Handshake, Socket};
+
+/// How long a condition may take to come true. Generous: it is only ever waited out by a test that fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Asks again until the answer is there, and fails with `what` once the deadline has passed. Only for conditions
+/// the service has no way to announce; whatever arrives on a socket is awaited there.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let asked = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            pause.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    let answer = tokio::time::timeout(DEADLINE, asked).await;
+    answer.unwrap_or_else(|_| panic!("within {DEADLINE:?} it never came true that {what}"))
+}
+
+/// A new message id, as a client makes one.
+pub(crate) fn fresh_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

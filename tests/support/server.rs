@@ -1,0 +1,104 @@
+//! A server in this process: a free port, a directory of its own, stopped when dropped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use clap::Parser;
+use tempfile::TempDir;
+use tidings::{Config, Server};
+
+use super::{Api, Handshake, SECRET, Socket, token};
+
+/// A running server and its data.
+pub(crate) struct TestServer {
+    server: Server,
+    directory: Arc<TempDir>,
+    flags: Vec<String>,
+}
+
+impl TestServer {
+    /// A server that takes the application's tokens, without rate limits.
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with further flags; a later flag wins over ours.
+    pub(crate) async fn with(flags: &[&str]) -> Self {
+        let mut all = vec!["--jwt-secret", SECRET];
+        all.extend_from_slice(flags);
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), own(&all)).await
+    }
+
+    /// A server without any key, which hands out demo tokens.
+    pub(crate) async fn demo() -> Self {
+        Self::on(Arc::new(tempfile::tempdir().unwrap()), Vec::new()).await
+    }
+
+    /// Stops it cleanly and starts it again on the same data, on another port.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { server, directory, flags } = self;
+        server.shut_down().await;
+        Self::on(directory, flags).await
+    }
+
+    /// Stops it cleanly; what it wrote stays until the directory is dropped.
+    pub(crate) async fn stop(self) -> Arc<TempDir> {
+        self.server.shut_down().await;
+        self.directory
+    }
+
+    async fn on(directory: Arc<TempDir>, flags: Vec<String>) -> Self {
+        let database = database_url(&directory);
+        let mut arguments = own(&["tidings", "--host", "127.0.0.1", "--port", "0", "--database-url", &database]);
+        if !flags.iter().any(|flag| flag == "--limits") {
+            arguments.extend(own(&["--limits", "off"]));
+        }
+        arguments.extend(flags.iter().cloned());
+        let config = Config::try_parse_from(&arguments).unwrap_or_else(|error| panic!("{error}"));
+        let server = Server::start(config).await.unwrap_or_else(|error| panic!("the server did not start: {error}"));
+        Self { server, directory, flags }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Where its data lies.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.directory.path().join("tidings.db")
+    }
+
+    /// HTTP as this user.
+    pub(crate) fn api(&self, user: &str) -> Api {
+        Api::new(self.address(), Some(token(user)))
+    }
+
+    /// HTTP as nobody.
+    pub(crate) fn anonymous(&self) -> Api {
+        Api::new(self.address(), None)
+    }
+
+    /// People the server knows from now on, so that others can add them to rooms.
+    pub(crate) async fn people<const N: usize>(&self, users: [&str; N]) -> [Api; N] {
+        let people = users.map(|user| self.api(user));
+        for person in &people {
+            person.get("/api/session").await.ok(200);
+        }
+        people
+    }
+
+    /// A WebSocket as this user, welcomed.
+    pub(crate) async fn socket(&self, user: &str) -> Socket {
+        Handshake::to(self.address()).token(&token(user)).welcomed(user).await
+    }
+}
+
+/// The flag's value for data in this directory.
+pub(crate) fn database_url(directory: &TempDir) -> String {
+    format!("sqlite:{}", directory.path().join("tidings.db").display())
+}
+
+fn own(flags: &[&str]) -> Vec<String> {
+    flags.iter().map(|&flag| flag.to_owned()).collect()
+}

@@ -1,0 +1,230 @@
+//! A WebSocket as a user would hold it. Frames are kept until a test asks for them, so that a test says what it
+//! waits for and not in which order unrelated things happen; a wait that fails shows everything that was seen.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::http::{Request, Response};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::{DEADLINE, client::write_all};
+
+/// A request to become a WebSocket.
+pub(crate) struct Handshake {
+    address: SocketAddr,
+    path: String,
+    headers: Vec<(String, String)>,
+}
+
+/// An open WebSocket.
+pub(crate) struct Socket {
+    name: String,
+    stream: WebSocketStream<TcpStream>,
+    waiting: VecDeque<Value>,
+    seen: Vec<String>,
+    closed: Option<(u16, String)>,
+    last_id: u64,
+}
+
+impl Handshake {
+    /// With the subprotocol and no identity.
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self { address, path: "/api/chat/ws".to_owned(), headers: Vec::new() }
+            .header("sec-websocket-protocol", "tidings.v1")
+    }
+
+    /// Identity by header.
+    pub(crate) fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Another path than the usual.
+    pub(crate) fn path(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
+    /// A header, in the place of one of the same name.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| other != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Opens the socket, or gives the answer that refused it.
+    pub(crate) async fn try_open(self, name: &str) -> Result<(Socket, Response<()>), (u16, Value)> {
+        let mut request = Request::builder()
+            .uri(format!("ws://{}{}", self.address, self.path))
+            .header("host", self.address.to_string())
+            .header("connection", "Upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", generate_key());
+        for (header, value) in &self.headers {
+            request = request.header(header, value);
+        }
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        let handshake = tokio_tungstenite::client_async(request.body(()).unwrap(), tcp);
+        match tokio::time::timeout(DEADLINE, handshake).await.expect("the handshake is not answered") {
+            Ok((stream, response)) => Ok((Socket::new(name, stream), response.map(drop))),
+            Err(Error::Http(response)) => {
+                let body = response.body().as_deref().unwrap_or_default();
+                Err((response.status().as_u16(), serde_json::from_slice(body).unwrap_or(Value::Null)))
+            }
+            Err(error) => panic!("{name}: the handshake failed: {error}"),
+        }
+    }
+
+    /// Opens the socket.
+    pub(crate) async fn open(self, name: &str) -> Socket {
+        self.try_open(name).await.unwrap_or_else(|refusal| panic!("{name}: no WebSocket: {refusal:?}")).0
+    }
+
+    /// Opens the socket and takes its welcome.
+    pub(crate) async fn welcomed(self, name: &str) -> Socket {
+        let mut socket = self.open(name).await;
+        socket.frame("welcome").await;
+        socket
+    }
+}
+
+impl Socket {
+    fn new(name: &str, stream: WebSocketStream<TcpStream>) -> Self {
+        let name = name.to_owned();
+        Self { name, stream, waiting: VecDeque::new(), seen: Vec::new(), closed: None, last_id: 0 }
+    }
+
+    pub(crate) async fn send(&mut self, frame: Value) {
+        self.send_message(Message::text(frame.to_string())).await;
+    }
+
+    /// Anything a WebSocket can carry, such as binary frames and pings.
+    pub(crate) async fn send_message(&mut self, message: Message) {
+        self.seen.push(format!("> {message}"));
+        let sent = tokio::time::timeout(DEADLINE, self.stream.send(message)).await;
+        // A peer that has closed says why in its close frame, which the test goes on to read.
+        drop(sent.unwrap_or_else(|_| panic!("{}: the server reads nothing\n{}", self.name, self.report())));
+    }
+
+    /// Bytes under the WebSocket: for frames no library would send.
+    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
+        self.seen.push(format!("> {} raw bytes", bytes.len()));
+        write_all(self.stream.get_ref(), bytes).await;
+    }
+
+    /// Sends with a fresh id and awaits what answers it.
+    pub(crate) async fn request(&mut self, mut frame: Value) -> Value {
+        self.last_id += 1;
+        let id = self.last_id;
+        frame["id"] = json!(id);
+        self.send(frame).await;
+        self.expect(&format!("an answer to {id}"), |answer| answer["id"] == id).await
+    }
+
+    /// The same, where only success will do.
+    pub(crate) async fn done(&mut self, frame: Value) -> Value {
+        let answer = self.request(frame).await;
+        assert!(answer["type"] != "error", "{}: refused\n{}", self.name, self.report());
+        answer
+    }
+
+    /// The same, where only this refusal will do.
+    pub(crate) async fn refused(&mut self, frame: Value, code: &str) -> Value {
+        let answer = self.request(frame).await;
+        let right = answer["type"] == "error" && answer["code"] == code;
+        assert!(right, "{}: expected {code}\n{}", self.name, self.report());
+        answer
+    }
+
+    /// Subscribes from a cursor (`{}` for the newest page) and gives the `subscribed`.
+    pub(crate) async fn subscribe(&mut self, room: &str, from: Value) -> Value {
+        let mut frame = json!({ "type": "subscribe", "roomId": room });
+        for (name, value) in from.as_object().unwrap() {
+            frame[name] = value.clone();
+        }
+        self.done(frame).await
+    }
+
+    /// The next frame of this type.
+    pub(crate) async fn frame(&mut self, kind: &str) -> Value {
+        self.expect(kind, |frame| frame["type"] == kind).await
+    }
+
+    /// The first frame that fits, of those not yet taken; the others stay for later.
+    pub(crate) async fn expect(&mut self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let mut looked = 0;
+        loop {
+            if let Some(found) = self.waiting.iter().skip(looked).position(&fits) {
+                return self.waiting.remove(looked + found).unwrap();
+            }
+            looked = self.waiting.len();
+            let Ok(open) = tokio::time::timeout_at(deadline, self.receive()).await else {
+                panic!("{}: waited {DEADLINE:?} for {what}\n{}", self.name, self.report());
+            };
+            assert!(open, "{}: closed while waiting for {what}\n{}", self.name, self.report());
+        }
+    }
+
+    /// Everything that came before the answer to a ping sent now: what had been sent to this socket is here. It
+    /// proves absence only of frames that were on their way before; name the cause and wait for its effect first.
+    pub(crate) async fn settle(&mut self) -> Vec<Value> {
+        self.send(json!({ "type": "ping" })).await;
+        self.frame("pong").await;
+        self.waiting.drain(..).collect()
+    }
+
+    /// Why the server closed the socket.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        let wait = async { while self.receive().await {} };
+        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
+            panic!("{}: waited {DEADLINE:?} for a close\n{}", self.name, self.report());
+        }
+        self.closed.clone().unwrap_or((1006, "no close frame".to_owned()))
+    }
+
+    /// Leaves as a client does that says good-bye.
+    pub(crate) async fn close(mut self) {
+        drop(self.stream.close(None).await);
+        let gone = async { while self.receive().await {} };
+        drop(tokio::time::timeout(DEADLINE, gone).await);
+    }
+
+    /// What came and was not taken.
+    pub(crate) fn untaken(&self) -> impl Iterator<Item = &Value> {
+        self.waiting.iter()
+    }
+
+    /// Takes in one WebSocket message; false once there will be none.
+    async fn receive(&mut self) -> bool {
+        match self.stream.next().await {
+            Some(Ok(Message::Text(text))) => {
+                self.seen.push(format!("< {text}"));
+                let frame = serde_json::from_str(&text);
+                self.waiting.push_back(frame.unwrap_or_else(|e| panic!("{}: not JSON: {e}: {text}", self.name)));
+                true
+            }
+            Some(Ok(Message::Close(close))) => {
+                self.seen.push(format!("< close {close:?}"));
+                let close = close.map(|close| (close.code.into(), close.reason.to_string()));
+                self.closed = Some(close.unwrap_or((1005, String::new())));
+                true // the end of the stream follows
+            }
+            Some(Ok(_)) => true,
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    fn report(&self) -> String {
+        let (name, count) = (&self.name, self.seen.len());
+        let lines = self.seen.iter().rev().take(60).rev().fold(String::new(), |text, line| {
+            let cut: String = line.chars().take(600).collect();
+            text + "  " + &cut + "\n"
+        });
+        format!("{name} saw, of {count} the last:\n{lines}")
+    }
+}
