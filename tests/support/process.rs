@@ -40,6 +40,11 @@ impl Process {
         Self { child, stdout, stderr: Some(stderr) }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The next line of standard output that contains this.
     pub(crate) fn line(&mut self, part: &str) -> String {
         let start = Instant::now();

@@ -47,6 +47,11 @@ impl TestServer {
         self.directory
     }
 
+    /// A server on the data of one that was stopped.
+    pub(crate) async fn again(directory: Arc<TempDir>) -> Self {
+        Self::on(directory, own(&["--jwt-secret", SECRET])).await
+    }
+
     async fn on(directory: Arc<TempDir>, flags: Vec<String>) -> Self {
         let database = database_url(&directory);
         let mut arguments = own(&["tidings", "--host", "127.0.0.1", "--port", "0", "--database-url", &database]);
