@@ -4,5 +4,6 @@
 
 mod architecture;
 mod invariants;
+mod properties;
 mod protocol;
 mod support;

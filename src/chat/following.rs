@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Chat;
+use super::{Cached, Chat};
 use crate::error::{Error, Result};
 use crate::hub::{Lookup, Reader, RoomLog, Subscription};
 use crate::model::{Head, Member, Message, RoomId, RoomKind, UserId};
@@ -28,6 +28,8 @@ pub struct Followed {
     pub head: Head,
     /// The caller's membership, not older than that.
     pub member: Member,
+    /// Whether all of it was in memory.
+    pub cached: Cached,
 }
 
 /// How a subscription begins.
@@ -82,13 +84,6 @@ impl SharedPage {
 }
 
 impl Chat {
-    /// The room's log, followed from now on.
-    async fn log(&self, room: &RoomId) -> Result<Arc<RoomLog>> {
-        let log = self.0.hub.room(room);
-        self.load(&log).await?;
-        Ok(log)
-    }
-
     /// Reads where a log ends. It is followed already: what is committed meanwhile waits in it.
     pub(super) async fn load(&self, log: &RoomLog) -> Result<()> {
         let load = || async {
@@ -100,11 +95,16 @@ impl Chat {
 
     /// Follows a room on behalf of one of its members; anyone else gets the answer for such.
     pub async fn follow(&self, user: &UserId, room: &RoomId) -> Result<Followed> {
-        let log = self.log(room).await?;
+        let log = self.0.hub.room(room);
+        let known = log.loaded.initialized() && matches!(log.member(user), Lookup::Member(_));
+        self.load(&log).await?;
         // Head before membership: one who is a member after it may know everything up to it.
         let head = log.head().ok_or(Error::RoomNotFound)?;
         match self.membership(&log, user).await? {
-            Some(member) => Ok(Followed { log, head, member }),
+            Some(member) => {
+                let cached = if known { Cached::Memory } else { Cached::Miss };
+                Ok(Followed { log, head, member, cached })
+            }
             None if head.kind == RoomKind::Public => Err(Error::NotAMember),
             None => Err(Error::RoomNotFound),
         }

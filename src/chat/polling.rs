@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest;
 use tokio::time::{Instant, timeout_at};
 
-use super::Chat;
+use super::{Cached, Chat};
 use crate::error::{Error, Result};
 use crate::hub::{ListSubscription, Reader, UserFeed};
 use crate::model::{Meta, RoomId, UserId};
@@ -25,6 +26,10 @@ pub struct ListMeta {
     pub gone: Vec<RoomId>,
     /// The user's `rev`.
     pub user_rev: u64,
+    /// Which rooms were named, as part of the tag; empty for all.
+    names: String,
+    /// Whether it was in memory.
+    pub cached: Cached,
 }
 
 /// Meta of one room, with its tag.
@@ -34,14 +39,15 @@ pub struct NamedMeta {
     pub meta: Meta,
     /// Equal as long as nothing changed.
     pub etag: String,
+    /// Whether it was in memory.
+    pub cached: Cached,
 }
 
 impl ListMeta {
     /// Equal as long as nothing changed in the list or in a room of it.
     pub fn etag(&self, chat: &Chat) -> String {
         let revs: u64 = self.rooms.iter().map(|meta| meta.rev).sum();
-        // The number of rooms tells apart which rooms were named.
-        format!("{}.{}.{}.{}", chat.history(), self.user_rev, revs, self.rooms.len())
+        format!("{}.{}.{revs}{}", chat.history(), self.user_rev, self.names)
     }
 }
 
@@ -58,7 +64,7 @@ impl Chat {
             let last_read_seq = followed.member.last_read_seq;
             let etag = format!("{}.{}.{last_read_seq}", self.history(), followed.head.rev);
             let meta = Meta { history: Some(self.history().clone()), ..Meta::new(&followed.head, last_read_seq) };
-            let answer = NamedMeta { meta, etag };
+            let answer = NamedMeta { meta, etag, cached: followed.cached };
             if tag != Some(&answer.etag) || self.is_over(end, &reader).await {
                 return Ok(answer);
             }
@@ -101,37 +107,29 @@ impl Chat {
     }
 
     async fn list_now(&self, user: &UserId, named: Option<&[RoomId]>) -> Result<ListMeta> {
+        let cached = if self.0.hub.user(user).rev().is_some() { Cached::Memory } else { Cached::Miss };
         let feed = self.list(user).await?;
         // The `rev` first: a change that comes meanwhile makes the next tag another one.
         let user_rev = feed.rev().unwrap_or(0);
         let mut rooms = Vec::new();
         let mut gone = Vec::new();
-        let logs = match named {
-            None => feed.rooms(),
-            Some(ids) => ids
-                .iter()
-                .filter_map(|id| {
-                    feed.room(id).or_else(|| {
-                        gone.push(id.clone());
-                        None
-                    })
-                })
-                .collect(),
-        };
-        for log in logs {
-            let Some(head) = log.head() else { continue };
-            match self.membership(&log, user).await? {
-                Some(member) => {
-                    rooms.push(Meta { room_id: Some(log.id().clone()), ..Meta::new(&head, member.last_read_seq) })
+        let ids = named.map_or_else(|| feed.rooms().iter().map(|log| log.id().clone()).collect(), <[RoomId]>::to_vec);
+        for id in ids {
+            match self.follow(user, &id).await {
+                Ok(followed) => {
+                    let meta = Meta::new(&followed.head, followed.member.last_read_seq);
+                    rooms.push(Meta { room_id: Some(id), ..meta });
                 }
-                None => gone.push(log.id().clone()),
+                Err(Error::RoomNotFound | Error::NotAMember) => gone.push(id),
+                Err(error) => return Err(error),
             }
         }
         rooms.sort_by(|a, b| (b.last_message_at, &b.room_id).cmp(&(a.last_message_at, &a.room_id)));
         if named.is_none() {
             gone.clear();
         }
-        Ok(ListMeta { rooms, gone, user_rev })
+        let names = named.map_or_else(String::new, digest_of);
+        Ok(ListMeta { rooms, gone, user_rev, names, cached })
     }
 
     /// A user's room list, followed, with all its rooms; newest 500.
@@ -182,6 +180,16 @@ impl Chat {
     pub async fn listed(&self, user: &UserId, rooms: Option<&[RoomId]>) -> Result<ListMeta> {
         self.list_now(user, rooms).await
     }
+}
+
+/// Tells apart tags of lists of other rooms.
+fn digest_of(named: &[RoomId]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for id in named {
+        context.update(id.as_str().as_bytes());
+        context.update(b",");
+    }
+    context.finish().as_ref()[..6].iter().fold(String::from("."), |text, byte| format!("{text}{byte:02x}"))
 }
 
 /// Reads how long a poll may wait.

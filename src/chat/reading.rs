@@ -120,9 +120,8 @@ impl Chat {
                 Ok(((position, commit.is_some()), commit))
             })
             .await?;
-        if moved {
-            let frame = ServerFrame::Read { room_id: room, user_id: user, seq: position.last_read_seq };
-            self.0.hub.room(room).tell(&frame, user);
+        if let Some(log) = self.0.hub.followed(room).filter(|_| moved) {
+            log.tell(&ServerFrame::Read { room_id: room, user_id: user, seq: position.last_read_seq }, user);
         }
         Ok(position)
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::AppState;
 use super::extract::{Authenticated, Path, Query};
-use crate::chat::{Cached, wait_of};
+use crate::chat::wait_of;
 use crate::error::{Error, Result};
 use crate::model::RoomId;
 
@@ -34,7 +34,7 @@ pub(super) async fn show(
     let timing = who.timing();
     let tag = known_tag(&headers);
     let answer = state.chat.meta(&who.caller.id, &room, tag, wait_of(poll.wait)?).await?;
-    Ok(tagged(tag, &answer.etag, timing.headers(Cached::Memory), || Json(answer.meta)))
+    Ok(tagged(tag, &answer.etag, timing.headers(answer.cached), || Json(answer.meta)))
 }
 
 /// `GET /api/chat/meta`
@@ -50,7 +50,7 @@ pub(super) async fn list(
     let list = state.chat.list_meta(&who.caller.id, named.as_deref(), tag, wait_of(poll.wait)?).await?;
     let etag = list.etag(&state.chat);
     let history = state.chat.history();
-    Ok(tagged(tag, &etag, timing.headers(Cached::Memory), || {
+    Ok(tagged(tag, &etag, timing.headers(list.cached), || {
         Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": history }))
     }))
 }

@@ -37,6 +37,11 @@ impl Hub {
         self.rooms.entry(id.clone()).or_insert_with(|| Arc::new(RoomLog::new(id.clone()))).clone()
     }
 
+    /// The room's log, if it is followed.
+    pub fn followed(&self, id: &RoomId) -> Option<Arc<RoomLog>> {
+        self.rooms.get(id).map(|log| log.clone())
+    }
+
     /// The user's room list, followed from now on; empty until [`UserFeed::load`].
     pub fn user(&self, id: &UserId) -> Arc<UserFeed> {
         if let Some(feed) = self.users.get(id) {
@@ -55,7 +60,7 @@ impl Hub {
 
     /// Applies what was committed. Returns the log if it now has a hole: a neighbour is late or lost.
     pub fn apply(&self, commit: &Commit) -> Option<Arc<RoomLog>> {
-        let log = self.rooms.get(&commit.room_id).map(|log| log.clone());
+        let log = self.followed(&commit.room_id);
         // Read positions first, so that who is woken by the room finds them.
         for change in &commit.users {
             if let (Some(log), UserChangeKind::Read(seq)) = (&log, change.what) {
@@ -99,20 +104,15 @@ impl Hub {
     /// Forgets what nobody has read for a while.
     pub fn sweep(&self, now: Instant) {
         let idle = |used: Instant| now.saturating_duration_since(used) >= LINGER;
-        let mut forgotten = Vec::new();
-        // Clones are made under the map's lock only, so a count of one means that nobody can be about to use it.
-        self.users.retain(|_, feed| {
+        // Clones are made under the map's lock only, so a count of one means that nobody can be about to use it. The
+        // list leaves its rooms under the same lock: a new list of this user cannot have entered them yet.
+        self.users.retain(|user, feed| {
             let keep = Arc::strong_count(feed) > 1 || !feed.is_unread() || !idle(feed.used());
             if !keep {
-                forgotten.push(feed.clone());
+                feed.rooms().iter().for_each(|log| log.remove_feed(user));
             }
             keep
         });
-        for feed in forgotten {
-            for log in feed.rooms() {
-                log.remove_feed(feed.user());
-            }
-        }
         // A log that could not be loaded is of a room that does not exist.
         self.rooms.retain(|_, log| Arc::strong_count(log) > 1 || (log.loaded.initialized() && !idle(log.used())));
     }

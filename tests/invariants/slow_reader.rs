@@ -8,9 +8,9 @@ use crate::support::{Api, Handshake, Log, Process, SECRET, token};
 
 const MESSAGES: usize = 50_000;
 const WRITERS: usize = 64;
-/// What the whole process may grow by while the reader is stalled, in KiB: caches, batches and the allocator; the
-/// messages that pass are several times that.
-const GROWTH: u64 = 40 << 10;
+/// What the whole process may grow by while the reader is stalled, in KiB: caches, batches and the allocator. The
+/// messages that pass are four times that.
+const GROWTH: u64 = 8 << 10;
 
 fn resident(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
