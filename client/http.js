@@ -12,7 +12,7 @@ const utf8 = new TextEncoder();
 export const byteLength = (text) => utf8.encode(text).length;
 
 /**
- * @typedef {{ body?: object, etag?: string|null, signal?: AbortSignal }} RequestOptions
+ * @typedef {{ body?: object, etag?: string|null, signal?: AbortSignal, deadlineMs?: number }} RequestOptions
  * @typedef {{ status: number, body: any, etag: string|null }} Answer
  */
 
@@ -66,10 +66,10 @@ export class Http {
   /**
    * @param {string} method @param {string} path @param {RequestOptions} options @param {string|null} token
    */
-  async #once(method, path, { body, etag, signal }, token) {
+  async #once(method, path, { body, etag, signal, deadlineMs = DEADLINE_MS }, token) {
     const { clock } = this.env;
     const abort = new AbortController();
-    const timer = clock.setTimeout(() => abort.abort(), DEADLINE_MS);
+    const timer = clock.setTimeout(() => abort.abort(), deadlineMs);
     const stop = () => abort.abort();
     signal?.addEventListener("abort", stop);
     /** @type {Record<string, string>} */

@@ -25,6 +25,7 @@ export { ChatError };
  * @property {string} [wsUrl]    absent: made of `baseUrl`
  * @property {import("./types.js").GetToken} [getToken]  absent: the session cookie speaks for the caller
  * @property {boolean} [socket]  false: poll only, until `useSocket(true)`
+ * @property {boolean} [hold]    false: no long polls, for a front end that pays for every second of a request
  */
 
 /** @param {ConnectOptions & Partial<import("./types.js").Environment>} options */
@@ -63,7 +64,7 @@ export class Chat {
     this.#link = this.#makeLink(env);
     /** The caller's rooms; call `rooms.load()` to begin. */
     this.rooms = new RoomList(this.#http);
-    this.#connection.start(this.#makePoller(env, stats), options.socket ?? true);
+    this.#connection.start(this.#makePoller(env, stats, options.hold ?? true), options.socket ?? true);
   }
 
   /** What the connection does: `subscribe(listener)`, `getSnapshot()`. */
@@ -198,9 +199,10 @@ export class Chat {
     };
   }
 
-  /** @param {import("./types.js").Environment} env @param {import("./types.js").Stats} stats */
-  #makePoller(env, stats) {
-    return new Poller(env, this.#http, stats, {
+  /** @param {import("./types.js").Environment} env @param {import("./types.js").Stats} stats @param {boolean} hold */
+  #makePoller(env, stats, hold) {
+    /** @type {import("./poller.js").Polled} */
+    const polled = {
       roomIds: () => (this.rooms.wanted || this.#open.size === 0 ? null : [...this.#open.keys()]),
       take: (answer, asked) => {
         if (answer !== null) this.#takeAnswer(answer, asked === null);
@@ -213,7 +215,8 @@ export class Chat {
         if (this.#session === null) this.session().catch(() => {});
       },
       onFailure: (error) => this.#connection.onPollFailed(error),
-    });
+    };
+    return new Poller({ env, http: this.#http, stats, hold, polled });
   }
 
   /** @param {any} answer @param {boolean} all */

@@ -125,6 +125,9 @@ export class FakeService {
   /** @type {((request: object) => object|undefined)|null} answers before the log does */
   before = null;
   down = false;
+  /** With a clock, `?wait=` is honoured: an answer without news is held until there is some. */
+  clock = null;
+  #waiting = new Set();
   #gates = [];
   holding = false;
   mostMetaInFlight = 0;
@@ -142,6 +145,7 @@ export class FakeService {
       room.rev += 1;
       room.messages.push(message(room.messages.length + 1, { rev: room.rev, roomId: id, id: `${id}-m${room.messages.length + 1}`, ...more }));
     }
+    for (const open of this.#waiting) open();
     return room.messages.at(-1);
   }
 
@@ -181,9 +185,14 @@ export class FakeService {
     this.requests.push(request);
     const isMeta = url.pathname === "/api/chat/meta";
     // What is answered was read when it was asked, however late it arrives.
-    const { status = 200, body: answer = null, headers: more = {} } = this.down ? {} : (this.before?.(request) ?? this.#answer(request));
+    let answered = this.down ? {} : (this.before?.(request) ?? this.#answer(request));
     if (isMeta) this.mostMetaInFlight = Math.max(this.mostMetaInFlight, (this.#metaInFlight += 1));
     try {
+      if (answered.status === 304 && this.clock !== null && url.searchParams.has("wait")) {
+        await this.#news(Number(url.searchParams.get("wait")), signal);
+        answered = this.#answer(request);
+      }
+      const { status = 200, body: answer = null, headers: more = {} } = answered;
       if (this.holding) {
         await new Promise((open, refuse) => {
           this.#gates.push(open);
@@ -197,6 +206,21 @@ export class FakeService {
       if (isMeta) this.#metaInFlight -= 1;
     }
   };
+
+  /** Until something is written, so many seconds have passed, or nobody waits any more. */
+  #news(seconds, signal) {
+    return new Promise((resolve, reject) => {
+      const open = () => {
+        this.clock.clearTimeout(timer);
+        this.#waiting.delete(open);
+        if (signal.aborted) reject(new Error("aborted"));
+        else resolve();
+      };
+      const timer = this.clock.setTimeout(open, seconds * 1000);
+      this.#waiting.add(open);
+      signal.addEventListener("abort", open);
+    });
+  }
 
   #answer({ method, url, headers, body }) {
     const path = url.pathname;
@@ -281,6 +305,7 @@ export function world(options = {}) {
     visibility,
     random: () => 1,
     uuid: () => `00000000-0000-4000-8000-${String((made += 1)).padStart(12, "0")}`,
+    hold: false,
     ...options,
   });
   const status = () => chat.connection.getSnapshot().status;
