@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
 use super::{group, path, send};
-use crate::support::{Api, Log, TestServer, fresh_id};
+use crate::support::{Api, Log, TestServer, fresh_id, token};
 
 /// The database beside the server, as an operator's shell would open it.
 async fn beside(server: &TestServer) -> SqliteConnection {
@@ -66,6 +66,38 @@ async fn invariant_1_a_fault_between_any_two_statements_leaves_none_of_it() {
     let seen: Vec<&Value> = socket.untaken().filter(|frame| frame["message"]["content"] == "in between").collect();
     assert!(seen.is_empty(), "what was rolled back was shown: {seen:?}");
     assert_eq!(whole_log(&ben, "r").await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_1_a_send_that_fails_leaves_its_neighbours_in_the_same_commit_alone() {
+    let server = TestServer::start().await;
+    let [ann, ben] = group(&server, "r", ["ann", "ben"]).await;
+    let mut database = beside(&server).await;
+    // The last statement of each of Ben's sends fails; message and head are written by then.
+    run(
+        &mut database,
+        "create trigger fault before update of last_read_seq on member when new.user_id = 'ben'
+         begin select raise(abort, 'fault'); end",
+    )
+    .await;
+    // While another writer holds the database, the sends queue up: they are one batch.
+    run(&mut database, "begin immediate").await;
+    let sends = (0..20).map(|n| {
+        let api = if n % 2 == 0 { ann.with_token(&token("ann")) } else { ben.with_token(&token("ben")) };
+        tokio::spawn(async move { api.post(&path("r", "messages"), json!({ "content": format!("{n}") })).await })
+    });
+    let sends: Vec<_> = sends.collect();
+    run(&mut database, "rollback").await;
+    for (n, sent) in sends.into_iter().enumerate() {
+        let sent = sent.await.unwrap();
+        if n % 2 == 0 {
+            sent.ok(201)
+        } else {
+            sent.problem(500, "internal")
+        };
+    }
+    let seqs: Vec<u64> = whole_log(&ann, "r").await.iter().map(|message| message["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=11).collect::<Vec<_>>(), "the numbers of what failed were given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,8 @@ macro_rules! page_sql {
             " and (select member_role from me) is not null and seq >= (select first_seq from me)
                  order by ",
             $order,
-            " limit $4) x on true"
+            " limit $4) x on true order by x.",
+            $order
         )
     };
 }
@@ -115,7 +116,7 @@ impl Sqlite {
                     x.reactions, x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
              from room r left join (
                  select * from message where room_id = $1 and rev > $2 order by rev limit $3) x on true
-             where r.id = $1",
+             where r.id = $1 order by x.rev",
         )
         .bind(room.as_str())
         .bind(sql(rev))
