@@ -122,7 +122,7 @@ impl Chat {
             let Some(head) = log.head() else { continue };
             match self.membership(&log, user).await? {
                 Some(member) => {
-                    rooms.push(Meta { room_id: Some(log.id().clone()), ..Meta::new(&head, member.last_read_seq) })
+                    rooms.push(Meta { room_id: Some(log.id().clone()), ..Meta::new(&head, member.last_read_seq) });
                 }
                 None => gone.push(log.id().clone()),
             }
