@@ -59,7 +59,7 @@ pub struct Config {
     #[arg(long, env = "SESSION_COOKIE", value_name = "NAME")]
     pub session_cookie: Option<String>,
 
-    /// Origins of other sites whose pages may call, such as https://app.example.com
+    /// Origins of other sites whose pages may call, such as `https://app.example.com`
     #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
     pub allowed_origins: Vec<String>,
 

@@ -141,7 +141,10 @@ fn demo_key(folder: &Path) -> std::io::Result<String> {
     }
     let mut bytes = [0; DEMO_KEY_BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("no random bytes"))?;
-    let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = bytes.iter().fold(String::new(), |mut key, byte| {
+        key.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).expect("four bits")));
+        key
+    });
     let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(key.as_bytes())?;
     file.sync_all()?;

@@ -26,8 +26,10 @@ pub use polling::{ListMeta, NamedMeta, wait_of};
 pub use reading::{Cached, PageAnswer};
 pub use rooms::RoomInput;
 
+pub use crate::store::{PageQuery, ReadTo, RoomCursor};
+
 /// How long a user's name and role are taken from memory.
-const USER_TTL: Duration = Duration::from_secs(300);
+const USER_TTL: Duration = Duration::from_mins(5);
 /// Users kept in memory.
 const USERS: u64 = 100_000;
 /// Catch-up pages kept for other readers who want the same, in bytes.

@@ -27,7 +27,7 @@ pub struct ListMeta {
     /// The user's `rev`.
     pub user_rev: u64,
     /// Which rooms were named, as part of the tag; empty for all.
-    names: String,
+    named: String,
     /// Whether it was in memory.
     pub cached: Cached,
 }
@@ -47,7 +47,7 @@ impl ListMeta {
     /// Equal as long as nothing changed in the list or in a room of it.
     pub fn etag(&self, chat: &Chat) -> String {
         let revs: u64 = self.rooms.iter().map(|meta| meta.rev).sum();
-        format!("{}.{}.{revs}{}", chat.history(), self.user_rev, self.names)
+        format!("{}.{}.{revs}{}", chat.history(), self.user_rev, self.named)
     }
 }
 
@@ -128,8 +128,8 @@ impl Chat {
         if named.is_none() {
             gone.clear();
         }
-        let names = named.map_or_else(String::new, digest_of);
-        Ok(ListMeta { rooms, gone, user_rev, names, cached })
+        let tag = named.map_or_else(String::new, digest_of);
+        Ok(ListMeta { rooms, gone, user_rev, named: tag, cached })
     }
 
     /// A user's room list, followed, with all its rooms; newest 500.

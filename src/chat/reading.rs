@@ -82,12 +82,13 @@ impl Chat {
         }
         let page = self.0.store.page(room, user, query, size).await?;
         let rev = page.rev(query);
-        let first = page.messages.first().map(|m| m.seq);
-        let back = !matches!(query, PageQuery::Since(_) | PageQuery::After(_));
         if matches!(query, PageQuery::Since(since) if since > page.head.rev) {
             return Err(Error::HistoryChanged);
         }
-        let cursor = first.filter(|_| back && page.has_more);
+        // By place, a page has one before it unless it holds the first message that this reader may see.
+        let first_seq = page.member.first_seq(page.head.history_for);
+        let by_place = !matches!(query, PageQuery::Since(_));
+        let cursor = page.messages.first().map(|m| m.seq).filter(|seq| by_place && *seq > first_seq);
         Ok(PageAnswer { messages: Arc::new(page.messages), cursor, has_more: page.has_more, rev, cached: Cached::Miss })
     }
 

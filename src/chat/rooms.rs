@@ -51,7 +51,7 @@ impl RoomInput {
             kind: self.kind,
             key: self.key,
             title: self.title,
-            metadata: self.metadata.map(check_metadata).transpose()?,
+            metadata: self.metadata.as_ref().map(check_metadata).transpose()?,
             history_for: self.history_for.unwrap_or(HistoryFor::All),
             member_ids: self.member_ids,
         })
@@ -105,7 +105,7 @@ impl Chat {
         if let Some(Some(title)) = &title {
             check_text("title", title, TITLE_CHARS)?;
         }
-        let metadata = metadata.map(|metadata| metadata.map(check_metadata).transpose()).transpose()?;
+        let metadata = metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
         let (store, room, by) = (self.0.store.clone(), id.clone(), user.clone());
         let patch = RoomPatch { title, metadata };
         self.write(async move { Ok(((), store.update_room(&room, &by, patch).await?)) }).await?;

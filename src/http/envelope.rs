@@ -89,5 +89,5 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
             HeaderName::from_static("x-cache"),
             HeaderName::from_static("server-timing"),
         ])
-        .max_age(Duration::from_secs(2 * 60 * 60))
+        .max_age(Duration::from_hours(2))
 }

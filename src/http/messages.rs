@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query};
-use crate::chat::PageAnswer;
+use crate::chat::{PageAnswer, PageQuery, ReadTo};
 use crate::error::{Error, Result};
 use crate::model::{DraftInput, History, Message, MessageId, RoomId};
-use crate::store::{PageQuery, ReadTo};
 
 /// Message ids one call may name.
 const NAMED: usize = 500;

@@ -9,10 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query};
-use crate::chat::RoomInput;
+use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
 use crate::model::{RoomId, RoomKind};
-use crate::store::RoomCursor;
 
 /// Rooms or members in a list if the caller names no number.
 const DEFAULT_LIST: u32 = 50;
@@ -74,6 +73,7 @@ pub(super) async fn show(
 
 /// `null` takes a value away; absent leaves it.
 #[derive(Deserialize)]
+#[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
 pub(super) struct PatchBody {
     #[serde(default, deserialize_with = "present")]
     title: Option<Option<String>>,

@@ -209,7 +209,7 @@ impl DraftInput {
             content: self.content,
             content_type: self.content_type.unwrap_or(ContentType::Text),
             reply_to: self.reply_to,
-            metadata: self.metadata.map(check_metadata).transpose()?,
+            metadata: self.metadata.as_ref().map(check_metadata).transpose()?,
         })
     }
 }
@@ -250,8 +250,8 @@ fn is_visible(c: char) -> bool {
 }
 
 /// Metadata as it is stored: compact, keys sorted, within its size, without NUL.
-pub fn check_metadata(map: serde_json::Map<String, serde_json::Value>) -> Result<Box<RawValue>> {
-    let raw = to_raw_value(&map).map_err(|e| Error::internal("encoding metadata", e))?;
+pub fn check_metadata(map: &serde_json::Map<String, serde_json::Value>) -> Result<Box<RawValue>> {
+    let raw = to_raw_value(map).map_err(|e| Error::internal("encoding metadata", e))?;
     if raw.get().len() > METADATA_BYTES {
         return Err(Error::TooLarge { what: "metadata", limit: format!("{METADATA_BYTES} bytes of JSON") });
     }

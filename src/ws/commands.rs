@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Room, Watched};
+use crate::chat::ReadTo;
 use crate::error::{Error, Result};
 use crate::model::{Message, RoomId, Session};
 use crate::protocol::{Auth, ClientFrame, FrameId, ServerFrame, Subscribe};
-use crate::store::ReadTo;
 
 /// Why a renewal is refused.
 const OTHER_USER: &str = "a session is renewed with a token of the same user";
@@ -130,7 +130,7 @@ impl Connection<'_> {
     }
 
     /// Whether an error ends the connection: it was another user's token.
-    pub(super) fn wrong_user(&self, error: &Error) -> bool {
+    pub(super) fn wrong_user(error: &Error) -> bool {
         matches!(error, Error::Forbidden(why) if std::ptr::eq(*why, OTHER_USER))
     }
 }

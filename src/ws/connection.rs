@@ -17,7 +17,7 @@ use crate::model::{Caller, RoomId, Session, Timestamp};
 use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
 
 /// How long before its end a session's client is warned.
-const WARNING: Duration = Duration::from_secs(60);
+const WARNING: Duration = Duration::from_mins(1);
 /// How long after it a client may still renew.
 const GRACE: Duration = Duration::from_secs(30);
 /// Refused frames in a row after which a connection is closed.
@@ -222,7 +222,7 @@ impl<'a> Connection<'a> {
         let Err(error) = result else { return None };
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());
-        self.wrong_user(&error).then_some(Close::FORBIDDEN)
+        Self::wrong_user(&error).then_some(Close::FORBIDDEN)
     }
 
     fn next_deadline(&self) -> Instant {
@@ -237,7 +237,7 @@ impl<'a> Connection<'a> {
         let left = self.caller.expires_at.0.saturating_sub(Timestamp::now().0);
         let left = Duration::from_micros(u64::try_from(left).unwrap_or(0)) + GRACE;
         // A token of a hundred years does not fit into an instant.
-        Instant::now() + left.saturating_sub(before).min(Duration::from_secs(24 * 3600))
+        Instant::now() + left.saturating_sub(before).min(Duration::from_hours(24))
     }
 
     /// Heartbeats, and the session's end.

@@ -45,7 +45,7 @@ pub struct Settings {
 
 /// What every connection can reach.
 #[derive(Debug)]
-pub(self) struct Context {
+struct Context {
     chat: Chat,
     auth: Arc<Auth>,
     browsers: Arc<Browsers>,

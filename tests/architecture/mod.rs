@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 /// What a module may import of its siblings. Imports go one way, from what speaks to clients down to the words;
 /// `main` and `lib` only name modules, and `server` puts everything together.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("http", &["auth", "chat", "config", "error", "lifecycle", "model", "protocol"]),
-    ("ws", &["auth", "chat", "error", "hub", "lifecycle", "model", "protocol"]),
+    ("http", &["auth", "chat", "error", "lifecycle", "model", "protocol"]),
+    ("ws", &["auth", "chat", "error", "hub", "lifecycle", "limits", "model", "protocol"]),
     ("chat", &["error", "hub", "lifecycle", "limits", "model", "protocol", "store"]),
     ("store", &["error", "model"]),
-    ("hub", &["error", "model", "protocol"]),
+    ("hub", &["model", "protocol"]),
     ("limits", &["error", "model"]),
     ("auth", &["error", "model"]),
     ("protocol", &["error", "model"]),
     ("model", &["error"]),
-    ("config", &["error"]),
-    ("lifecycle", &["error"]),
-    ("telemetry", &["error"]),
+    ("telemetry", &["config"]),
+    ("config", &[]),
+    ("lifecycle", &[]),
     ("error", &[]),
 ];
 

@@ -87,18 +87,17 @@ fn routes(source: &str) -> Set {
         });
         let route = &route[..end.expect("a call ends")];
         let path = route.split('"').nth(1).expect("a route has a literal path");
-        for (call, method) in [
-            ("get(", "GET"),
-            ("post(", "POST"),
-            ("put(", "PUT"),
-            ("patch(", "PATCH"),
-            ("delete(", "DELETE"),
-            ("any(", "GET"), // a handshake is a GET, whatever else axum lets through to refuse it
-        ] {
+        for (call, method) in
+            [("get(", "GET"), ("post(", "POST"), ("put(", "PUT"), ("patch(", "PATCH"), ("delete(", "DELETE")]
+        {
             let named = |(at, _): (usize, &str)| !route[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             if route.match_indices(call).any(named) {
                 routes.insert(format!("{method} {path}"));
             }
+        }
+        // The WebSocket's is handed in ready; a handshake is a GET (RFC 6455, section 4.1).
+        if route.ends_with(", ws") {
+            routes.insert(format!("GET {path}"));
         }
     }
     routes

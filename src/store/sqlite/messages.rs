@@ -297,7 +297,7 @@ async fn reactions(tx: &mut Tx, message: &Message) -> Result<Vec<Reaction>> {
         match reactions.last_mut().filter(|last| last.emoji == emoji) {
             Some(last) => last.user_ids.push(user),
             None => {
-                reactions.push(Reaction { emoji, count: super::rows::number(&row, "total")?, user_ids: vec![user] })
+                reactions.push(Reaction { emoji, count: super::rows::number(&row, "total")?, user_ids: vec![user] });
             }
         }
     }
