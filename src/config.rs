@@ -1,6 +1,6 @@
 //! Every setting, once. The only place that reads the environment; it knows nothing of the rest of the service.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
@@ -22,6 +22,10 @@ pub struct Config {
     /// Port to listen on; 0 takes a free one
     #[arg(long, env = "PORT", default_value_t = 8080)]
     pub port: u16,
+
+    /// Address of GET /metrics, such as 127.0.0.1:9090; off unless set
+    #[arg(long, env = "METRICS_ADDR", value_name = "ADDRESS:PORT")]
+    pub metrics_addr: Option<SocketAddr>,
 
     /// Path in front of every route, such as /tidings
     #[arg(long, env = "BASE_PATH", default_value = "", value_name = "PATH")]

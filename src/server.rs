@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+
 use crate::auth::Auth;
 use crate::auth::request::Browsers;
 use crate::chat::Chat;
@@ -16,6 +18,7 @@ use crate::limits::Limits;
 use crate::model::RoomId;
 use crate::protocol;
 use crate::store::{OpenError, Store};
+use crate::telemetry;
 use crate::ws;
 
 /// The room everyone of a demo meets in.
@@ -35,8 +38,10 @@ pub enum StartError {
     #[error(transparent)]
     Database(#[from] OpenError),
     /// The address cannot be listened on.
-    #[error("HOST and PORT: cannot listen on {address}: {source}")]
+    #[error("{setting}: cannot listen on {address}: {source}")]
     Listen {
+        /// Which settings say so.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why not.
@@ -62,6 +67,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    metrics: Option<SocketAddr>,
     base_path: String,
     lifecycle: Lifecycle,
     store: Store,
@@ -75,7 +81,9 @@ impl Server {
         let address = SocketAddr::new(config.host(&identity), config.port);
         let store = Store::open(&config.database_url).await?;
         let lifecycle = Lifecycle::default();
+        let metrics = config.metrics_addr.map(|address| serve_metrics(address, &lifecycle)).transpose()?;
         let limits_on = config.limits == Switch::On;
+        metrics::gauge!(telemetry::LIMITS_OFF).set(i32::from(!limits_on));
         if !limits_on {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
@@ -97,16 +105,18 @@ impl Server {
         let browsers = Arc::new(Browsers { cookie: config.session_cookie.clone(), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
         let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
-        let listener = http::listen(address).map_err(|source| StartError::Listen { address, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
-        let serving = lifecycle.clone();
-        lifecycle.spawn("accept", async move { http::serve(listener, router, &serving).await });
-        Ok(Self { address, base_path: config.base_path, lifecycle, store })
+        let address = serve("HOST and PORT", address, router, &lifecycle)?;
+        Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where `GET /metrics` is answered, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Where a browser finds it.
@@ -124,6 +134,27 @@ impl Server {
         self.store.close().await;
         ended
     }
+}
+
+/// Listens, and serves in a task; returns where, which the caller may have left to the system.
+fn serve(
+    setting: &'static str,
+    address: SocketAddr,
+    router: Router,
+    lifecycle: &Lifecycle,
+) -> Result<SocketAddr, StartError> {
+    let failed = |source| StartError::Listen { setting, address, source };
+    let listener = http::listen(address).map_err(failed)?;
+    let found = listener.local_addr().map_err(failed)?;
+    let serving = lifecycle.clone();
+    lifecycle.spawn("accept", async move { http::serve(listener, router, &serving).await });
+    Ok(found)
+}
+
+fn serve_metrics(address: SocketAddr, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
+    // Without a handle, another server of this process counts already, and answers for both.
+    let router = telemetry::count().map(telemetry::router).unwrap_or_default();
+    serve("METRICS_ADDR", address, router, lifecycle)
 }
 
 async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Result<Arc<Auth>, StartError> {

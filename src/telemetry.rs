@@ -1,7 +1,11 @@
-//! The log. Spans and events carry ids, never a token and never what a message says.
+//! The log, and what is counted. Spans and events carry ids, never a token and never what a message says; metrics
+//! carry neither users nor rooms, so that their number stays small.
 
 use std::io::IsTerminal;
 
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -21,3 +25,37 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), ParseError> {
     }
     Ok(())
 }
+
+/// Begins to count. Without this call, counting costs nothing and keeps nothing; in a process with several servers
+/// they count together.
+pub fn count() -> Option<PrometheusHandle> {
+    let handle = PrometheusBuilder::new().install_recorder().ok()?;
+    metrics::describe_gauge!(LIMITS_OFF, "1 while rate limits are off, which is for load tests only");
+    metrics::describe_gauge!(CONNECTIONS, "WebSockets that are open");
+    metrics::describe_gauge!(ROOMS_FOLLOWED, "Rooms whose log is followed in memory");
+    metrics::describe_counter!(MESSAGES, "Messages and changes of messages that were committed");
+    metrics::describe_counter!(CATCH_UPS, "Pages read from the store for readers who were behind what memory holds");
+    metrics::describe_counter!(REPAIRS, "Holes between publications that were filled from the store");
+    metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
+    Some(handle)
+}
+
+/// `GET /metrics` in Prometheus' text format, for an address of its own.
+pub fn router(handle: PrometheusHandle) -> Router {
+    Router::new().route("/metrics", get(async move || handle.render()))
+}
+
+/// 1 while rate limits are off.
+pub const LIMITS_OFF: &str = "tidings_limits_off";
+/// WebSockets that are open.
+pub const CONNECTIONS: &str = "tidings_connections";
+/// Rooms followed.
+pub const ROOMS_FOLLOWED: &str = "tidings_rooms_followed";
+/// Changes committed.
+pub const MESSAGES: &str = "tidings_changes_total";
+/// Catch-up pages read.
+pub const CATCH_UPS: &str = "tidings_catch_up_pages_total";
+/// Holes filled.
+pub const REPAIRS: &str = "tidings_repairs_total";
+/// Answers that said the service was at fault.
+pub const FAULTS: &str = "tidings_faults_total";

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod invariants;
+mod operations;
 mod properties;
 mod protocol;
 mod support;

@@ -9,6 +9,7 @@ use crate::hub::{Lookup, Reader, RoomLog, Subscription};
 use crate::model::{Head, Member, Message, RoomId, RoomKind, UserId};
 use crate::protocol::{Frame, ResetReason, ServerFrame, Subscribe, SubscribedStatus};
 use crate::store::PageQuery;
+use crate::telemetry;
 
 /// Messages in a catch-up page at most.
 const PAGE: u32 = 100;
@@ -205,6 +206,7 @@ impl Chat {
     }
 
     async fn load_page(&self, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
+        metrics::counter!(telemetry::CATCH_UPS).increment(1);
         let mut changes = self.0.store.changes(room, cursor, PAGE).await?;
         let mut text = 0;
         let fit = changes.messages.iter().take_while(|m| {
@@ -230,6 +232,7 @@ impl Chat {
         while let Some(after) = log.hole_after().filter(|_| !self.0.lifecycle.is_draining()) {
             match self.0.store.changes(log.id(), after, PAGE).await {
                 Ok(changes) => {
+                    metrics::counter!(telemetry::REPAIRS).increment(1);
                     tracing::info!(room.id = %log.id(), after, up_to = changes.rev, "filled a hole from the store");
                     log.fill(&changes);
                     self.0.hub.wake(log);

@@ -20,6 +20,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
 use crate::store::Store;
+use crate::telemetry;
 
 pub use following::{Begin, CatchUp, Followed};
 pub use polling::{ListMeta, NamedMeta, wait_of};
@@ -125,6 +126,7 @@ impl Chat {
     }
 
     fn apply(&self, commit: &Commit) {
+        metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
         if let Some(log) = self.0.hub.apply(commit) {
             let chat = self.clone();
             self.0.lifecycle.spawn("repair", async move { chat.repair(&log).await });
@@ -139,6 +141,7 @@ impl Chat {
                 now = tick.tick() => {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
+                    metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
                 }
             }
         }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::telemetry;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +58,7 @@ pub(super) fn render(mut response: Response, request_id: &str) -> Response {
     let Some(error) = response.extensions_mut().remove::<Error>() else { return response };
     let status = status(&error);
     if error.is_fault() {
+        metrics::counter!(telemetry::FAULTS, "code" => error.code()).increment(1);
         tracing::error!(request.id = request_id, code = error.code(), error = error.chain(), "a call failed");
     } else {
         tracing::debug!(request.id = request_id, code = error.code(), %error, "a call was refused");

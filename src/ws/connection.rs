@@ -15,6 +15,7 @@ use crate::hub::{ListSubscription, Reader, Subscription};
 use crate::limits::FrameBucket;
 use crate::model::{Caller, RoomId, Session, Timestamp};
 use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
+use crate::telemetry;
 
 /// How long before its end a session's client is warned.
 const WARNING: Duration = Duration::from_mins(1);
@@ -129,6 +130,7 @@ async fn first_frame(
 /// Shows the log what the service did wrong, once.
 pub(super) fn report(error: &Error) {
     if error.is_fault() {
+        metrics::counter!(telemetry::FAULTS, "code" => error.code()).increment(1);
         tracing::error!(code = error.code(), error = error.chain(), "a frame failed");
     } else {
         tracing::debug!(code = error.code(), %error, "a frame was refused");

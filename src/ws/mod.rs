@@ -29,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
+use crate::telemetry;
 
 /// What connections are given and held to.
 #[derive(Debug, Clone)]
@@ -96,12 +97,15 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
     let Ok(upgraded) = on_upgrade.await else { return };
     let mut socket = socket::Socket::new(upgraded, &context.settings).await;
+    let open = metrics::gauge!(telemetry::CONNECTIONS);
+    open.increment(1);
     let close = match context.places.clone().try_acquire_owned() {
         Ok(_place) => connection::run(&context, &mut socket, presented).await,
         Err(_) => Some(Close::OVERLOADED),
     };
     tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
     socket.close(close).await;
+    open.decrement(1);
 }
 
 /// What a connection brings to authenticate with.

@@ -144,7 +144,10 @@ proptest! {
         }
         log.load(head(0, 0));
         // What the tail check or the next publication starts: repair until there is no hole and nothing newer.
+        let mut pages = 0;
         while log.hole_after().is_some() || log.head().unwrap().rev < newest {
+            pages += 1;
+            prop_assert!(pages <= newest, "each page leads on");
             let after = log.head().unwrap().rev;
             log.fill(&changes_after(&table, after, newest, weather.page));
             read(&log, &user, &mut copy);
