@@ -67,7 +67,7 @@ pub(super) struct Connection<'a> {
 
 /// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
 pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Presented) -> Option<Close> {
-    match authenticate(context, socket, presented).await {
+    match Box::pin(authenticate(context, socket, presented)).await {
         Ok((caller, session)) => {
             let mut connection = Connection::new(context, caller);
             connection.welcome(&session);
@@ -191,7 +191,8 @@ impl<'a> Connection<'a> {
                     Incoming::End(close) => return close,
                     Incoming::Text(text) => {
                         self.heard = Instant::now();
-                        if let Some(close) = self.receive(&text).await {
+                        // Boxed, as all that is rare: an idle connection does not keep room for it.
+                        if let Some(close) = Box::pin(self.receive(&text)).await {
                             // The answer that says why goes out before the close. The peer may be gone: no matter.
                             let _ = self.write(socket).await;
                             return Some(close);

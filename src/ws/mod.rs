@@ -18,6 +18,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument;
@@ -96,16 +98,33 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
     let Ok(upgraded) = on_upgrade.await else { return };
-    let mut socket = socket::Socket::new(upgraded, &context.settings).await;
-    let open = metrics::gauge!(telemetry::CONNECTIONS);
-    open.increment(1);
+    // Taken back from hyper, whose own read buffer would else stay for as long as the connection.
+    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+    let mut socket = socket::Socket::new(parts.io.into_inner(), &parts.read_buf, &context.settings).await;
+    drop(parts.read_buf);
+    let _open = Open::count();
     let close = match context.places.clone().try_acquire_owned() {
         Ok(_place) => connection::run(&context, &mut socket, presented).await,
         Err(_) => Some(Close::OVERLOADED),
     };
     tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
     socket.close(close).await;
-    open.decrement(1);
+}
+
+/// Counts a connection for as long as it lives, however it ends.
+struct Open;
+
+impl Open {
+    fn count() -> Self {
+        metrics::gauge!(telemetry::CONNECTIONS).increment(1);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::gauge!(telemetry::CONNECTIONS).decrement(1);
+    }
 }
 
 /// What a connection brings to authenticate with.

@@ -52,7 +52,7 @@ impl Connection<'_> {
             for (_, frame) in std::mem::take(&mut self.asides) {
                 socket.feed(frame).await?;
             }
-            self.tell_moved().await;
+            Box::pin(self.tell_moved()).await;
             for frame in std::mem::take(&mut self.replies) {
                 socket.feed(frame).await?;
             }
@@ -89,13 +89,15 @@ impl Connection<'_> {
                 return Ok(frames);
             }
             Pull::Removed { rev } => rev,
-            Pull::Behind => match self.context.chat.catch_up(room.subscription.log(), user, room.cursor).await? {
-                CatchUp::Page { frame, rev } => {
-                    room.cursor = rev;
-                    return Ok(vec![frame]);
+            Pull::Behind => {
+                match Box::pin(self.context.chat.catch_up(room.subscription.log(), user, room.cursor)).await? {
+                    CatchUp::Page { frame, rev } => {
+                        room.cursor = rev;
+                        return Ok(vec![frame]);
+                    }
+                    CatchUp::Removed { rev } => rev,
                 }
-                CatchUp::Removed { rev } => rev,
-            },
+            }
         };
         self.leave(id);
         self.replies.push(ServerFrame::Removed { room_id: id, rev: removed }.encode());

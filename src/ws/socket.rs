@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
@@ -19,7 +18,7 @@ use crate::protocol::{Close, Frame};
 
 /// tungstenite allocates its read buffer at once and clears it before each read: its default of 128 KiB would be
 /// nearly all the memory and half the CPU of a connection.
-const READ_BUFFER: usize = 4 << 10;
+const READ_BUFFER: usize = 1 << 10;
 /// Written together when several frames wait.
 const WRITE_BUFFER: usize = 16 << 10;
 /// What may wait to be written. One page of messages, the largest frame, is well below it.
@@ -39,19 +38,21 @@ pub(super) enum Incoming {
 
 /// A connection's socket.
 pub(super) struct Socket {
-    stream: WebSocketStream<TokioIo<Upgraded>>,
+    stream: WebSocketStream<TcpStream>,
     patience: Duration,
 }
 
 impl Socket {
-    pub(super) async fn new(upgraded: Upgraded, settings: &Settings) -> Self {
+    /// A socket after its handshake, with what the peer sent behind that already.
+    pub(super) async fn new(stream: TcpStream, received: &[u8], settings: &Settings) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_write_buffer_size(MOST_UNWRITTEN)
             .max_message_size(Some(settings.limits.frame_bytes))
             .max_frame_size(Some(settings.limits.frame_bytes));
-        let stream = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let received = received.to_vec();
+        let stream = WebSocketStream::from_partially_read(stream, received, Role::Server, Some(config)).await;
         Self { stream, patience: settings.heartbeat.mul_f32(2.5) }
     }
 
@@ -84,7 +85,7 @@ impl Socket {
 
     async fn within(
         &mut self,
-        write: impl AsyncFnOnce(&mut WebSocketStream<TokioIo<Upgraded>>) -> Result<(), WsError>,
+        write: impl AsyncFnOnce(&mut WebSocketStream<TcpStream>) -> Result<(), WsError>,
     ) -> Result<(), Close> {
         match timeout(self.patience, write(&mut self.stream)).await {
             Ok(Ok(())) => Ok(()),
