@@ -94,6 +94,17 @@ export class Log {
     this.hasMore = hasMore === true && messages.length > 0;
   }
 
+  /** Lets go of all but the newest; whoever pages back is given them again. @param {number} count */
+  keepNewest(count) {
+    const { messages } = this;
+    if (messages.length <= count) return false;
+    this.floor = messages[messages.length - count].seq;
+    const dropped = this.#sorted.splice(0, this.#place(this.floor));
+    for (const { id } of dropped) this.#byId.delete(id);
+    this.hasMore = true;
+    return true;
+  }
+
   /**
    * A message as it is pushed. `hole` when something before it was missed: it is held, the cursor stays.
    * @param {Message} message @returns {"next"|"known"|"hole"}

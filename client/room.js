@@ -147,6 +147,11 @@ export class Room extends Observable {
     this.changed();
   }
 
+  /** Lets go of earlier messages, so that a room followed for days stays small. @param {number} count */
+  keepNewest(count) {
+    if (this.#log.keepNewest(count)) this.changed();
+  }
+
   /** Stops following the room. Leaving it is another thing. */
   close() {
     if (this.#closed) return;
@@ -170,11 +175,9 @@ export class Room extends Observable {
     if (this.#closed || this.#gone) return;
     this.link.env.clock.clearTimeout(this.#retry);
     const { rev, history } = this.#log;
-    const subscription = { since: rev, confirmed: false };
-    this.#subscription = subscription;
+    const subscription = (this.#subscription = { since: rev, confirmed: false });
     const from = rev === null ? { limit: PAGE } : { since: rev, history };
-    const frame = { type: "subscribe", roomId: this.id, ...from };
-    this.link.request(frame, (reply) => this.#confirm(subscription, reply)).catch((cause) => {
+    this.link.request({ type: "subscribe", roomId: this.id, ...from }, (reply) => this.#confirm(subscription, reply)).catch((cause) => {
       const error = asChatError(cause);
       if (this.#subscription !== subscription || error.code === "disconnected") return;
       if (error.gone) return this.takeGone();

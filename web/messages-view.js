@@ -28,7 +28,8 @@ export function messageRows({ messages, pending }, { me, dividerAfter, acts }) {
   /** @type {Row[]} */
   const rows = [];
   let today = "";
-  let divided = dividerAfter === null;
+  // Where the first unread message is out of view, so is the divider.
+  let divided = dividerAfter === null || (messages[0]?.seq ?? 0) > dividerAfter + 1;
   /** @type {Message|null} */
   let last = null;
   for (const message of messages) {
@@ -100,8 +101,13 @@ function bubble(message) {
   const edited = message.editedAt
     ? el("span", { class: "edited", title: exactly(message.editedAt) }, "edited")
     : null;
-  return el("p", { class: "bubble", dir: "auto", title: exactly(message.createdAt) }, ...linked(message.content ?? ""), edited);
+  const text = message.content ?? "";
+  const kind = isPicture(text) ? "bubble picture" : "bubble";
+  return el("p", { class: kind, dir: "auto", title: exactly(message.createdAt) }, ...linked(text), edited);
 }
+
+/** A few emojis and nothing else. @param {string} text */
+const isPicture = (text) => /^(?:\p{RGI_Emoji}\s*){1,4}$/v.test(text);
 
 /** Text with its web addresses as links; nothing else is ever markup. @param {string} text */
 function linked(text) {
@@ -148,7 +154,7 @@ function pendingRow(message, first, acts) {
     el(
       "li",
       { class: `message mine pending${first ? " first" : ""}${failed ? " failed" : ""}` },
-      el("div", { class: "line" }, el("p", { class: "bubble", dir: "auto" }, ...linked(message.content))),
+      el("div", { class: "line" }, el("p", { class: isPicture(message.content) ? "bubble picture" : "bubble", dir: "auto" }, ...linked(message.content))),
       failed
         ? el(
             "p",

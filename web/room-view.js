@@ -5,11 +5,15 @@ import { plural, together } from "./format.js";
 import { messageRows } from "./messages-view.js";
 import { openMenu } from "./menu.js";
 import { meet, nameOf, titleOf } from "./people.js";
+import { Stretch } from "./stretch.js";
 
 const EMOJIS = ["👍", "❤️", "😂", "🎉", "😮", "🙏"];
 /** Within this of the end one counts as reading along. */
 const NEAR_END = 80;
-const NEAR_TOP = 240;
+const NEAR_TOP = 400;
+/** More than so many messages are let go of down to so few, where nobody reads back. */
+const MANY = 1000;
+const FEW = 300;
 
 /** @typedef {import("./client/types.js").Message} Message */
 /** @typedef {import("./client/room.js").Room} Room */
@@ -23,6 +27,9 @@ export class RoomView {
   /** Messages after this seq were not read when one came. */
   #dividerAfter = /** @type {number|null} */ (null);
   #settled = false;
+  #stretch = new Stretch();
+  /** @type {WeakSet<Room>} */
+  #bounded = new WeakSet();
 
   /**
    * @param {import("./client/tidings.js").Chat} chat
@@ -37,7 +44,7 @@ export class RoomView {
     chat.connection.subscribe(this.render);
     const scroller = byId("scroller");
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    byId("load-earlier").addEventListener("click", () => this.#loadEarlier());
+    byId("load-earlier").addEventListener("click", () => this.#showEarlier());
     byId("latest").addEventListener("click", () => this.toEnd());
     document.addEventListener("visibilitychange", this.render);
     addEventListener("focus", this.render);
@@ -51,7 +58,8 @@ export class RoomView {
     this.#stop();
     this.room = room;
     this.#stop = room.subscribe(this.render);
-    this.#atEnd = true;
+    this.#bound(room);
+    this.#follow();
     this.#dividerAfter = null;
     this.#settled = false;
     byId("messages").replaceChildren();
@@ -60,17 +68,31 @@ export class RoomView {
 
   /** To the newest message, for good. */
   toEnd() {
-    this.#atEnd = true;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    byId("scroller").scrollTo({ top: byId("scroller").scrollHeight, behavior: calm ? "auto" : "smooth" });
+    this.#follow();
     this.render();
+    byId("compose").focus({ preventScroll: true });
   }
 
   /** One has written: what was new has been seen. */
   wrote() {
     this.#dividerAfter = null;
-    this.#atEnd = true;
+    this.#follow();
     this.render();
+  }
+
+  #follow() {
+    this.#atEnd = true;
+    this.#stretch.follow();
+  }
+
+  /** Keeps the room small for as long as the page is open, shown or not. @param {Room} room */
+  #bound(room) {
+    if (this.#bounded.has(room)) return;
+    this.#bounded.add(room);
+    room.subscribe(() => {
+      const readsBack = room === this.room && !this.#atEnd;
+      if (!readsBack && room.getSnapshot().messages.length > MANY) room.keepNewest(FEW);
+    });
   }
 
   /** The newest message of one's own that can be edited. @returns {Message|undefined} */
@@ -89,7 +111,6 @@ export class RoomView {
     this.#renderHead(room, state);
     this.#renderMessages(state);
     this.#renderTyping(state.typing);
-    byId("load-earlier").hidden = !state.hasMore;
     byId("compose").disabled = state.gone;
     this.#renderLatest(state.unreadCount);
     if (this.#reading && state.unreadCount > 0 && state.complete) room.markRead().catch(() => {});
@@ -114,8 +135,9 @@ export class RoomView {
     for (const { userId, name } of info?.members ?? []) meet(userId, name);
     const title = info ? titleOf(info, this.me) : room.id;
     byId("room-title").textContent = title;
-    byId("messages").setAttribute("aria-label", `Messages in ${title}`);
+    byId("log").setAttribute("aria-label", `Messages in ${title}`);
     byId("compose").placeholder = state.gone ? "You are not in this room" : `Message ${title}`;
+    byId("empty-title").textContent = info?.type === "DIRECT" ? `You and ${title}` : `${title} is quiet so far`;
     // Without a transport nobody knows who is here.
     const { status } = this.chat.connection.getSnapshot();
     const here = status === "live" || status === "polling" ? state.online : [];
@@ -131,25 +153,32 @@ export class RoomView {
 
   /** @param {import("./client/types.js").RoomSnapshot} state */
   #renderMessages(state) {
-    const scroller = byId("scroller");
-    const list = byId("messages");
     const anchor = this.#atEnd ? null : this.#anchor();
-    reconcile(list, messageRows(state, { me: this.me, dividerAfter: this.#dividerAfter, acts: this.#acts }));
-    if (state.rev !== null && state.messages.length + state.pending.length === 0) {
-      reconcile(list, [{ key: "empty", state: "", make: () => el("li", { class: "system" }, "Nothing here yet. Say hello.") }]);
-    }
+    const { messages, earlier, later } = this.#stretch.of(state.messages);
+    const shown = { messages, pending: later ? [] : state.pending };
+    const rows = messageRows(shown, { me: this.me, dividerAfter: this.#dividerAfter, acts: this.#acts });
+    reconcile(byId("messages"), rows);
+    byId("load-earlier").hidden = !earlier && !state.hasMore;
+    const quiet = state.pending.length === 0 && !state.hasMore && state.messages.every(({ contentType }) => contentType === "SYSTEM");
+    byId("empty").hidden = state.rev === null || state.gone || !quiet;
     if (this.#atEnd) this.#jump();
-    else if (anchor !== null) scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
+    else if (anchor !== null) this.#keep(anchor);
   }
 
-  /** The first row in view, to hold on to while rows come in above it. */
+  /** The first message in view, to hold on to while rows come in above it. */
   #anchor() {
     const top = byId("scroller").getBoundingClientRect().top;
     for (const row of byId("messages").children) {
       const box = row.getBoundingClientRect();
-      if (box.bottom > top && row.classList.contains("message")) return { row, top: box.top };
+      if (box.bottom > top && row.classList.contains("message")) return { key: row.rowKey, top: box.top };
     }
     return null;
+  }
+
+  /** By its key, for the row may have been made anew. @param {{ key: string, top: number }} anchor */
+  #keep({ key, top }) {
+    const row = Array.from(byId("messages").children).find((child) => /** @type {any} */ (child).rowKey === key);
+    if (row !== undefined) byId("scroller").scrollTop += row.getBoundingClientRect().top - top;
   }
 
   /** @param {string[]} typing */
@@ -176,31 +205,56 @@ export class RoomView {
   }
 
   #scrolled() {
+    if (this.room === null) return;
     const { scrollTop, scrollHeight, clientHeight } = byId("scroller");
-    const atEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    const { messages } = this.room.getSnapshot();
+    const nearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    if (nearEnd && this.#stretch.down(messages)) this.render();
+    const atEnd = nearEnd && this.#stretch.isNewest;
     if (atEnd !== this.#atEnd) {
       this.#atEnd = atEnd;
+      if (atEnd) this.#stretch.follow();
+      else this.#stretch.hold(messages);
       this.render();
     }
-    if (scrollTop < NEAR_TOP && !atEnd) void this.#loadEarlier();
+    if (scrollTop < NEAR_TOP && !atEnd) void this.#showEarlier();
   }
 
-  async #loadEarlier() {
-    if (this.#loading || this.room === null || !this.room.getSnapshot().hasMore) return;
+  /** What is held first, what the service has then. */
+  async #showEarlier() {
+    const { room } = this;
+    if (this.#loading || room === null) return;
+    const held = () => room.getSnapshot().messages;
+    this.#atEnd = false;
+    this.#stretch.hold(held());
+    if (!this.#stretch.up(held())) {
+      if (!room.getSnapshot().hasMore || !(await this.#load(room))) return;
+      this.#stretch.up(held());
+    }
+    this.render();
     this.#loading = true;
     // Rows of the past are no news to read aloud.
-    byId("messages").setAttribute("aria-busy", "true");
-    this.#atEnd = false;
-    try {
-      await this.room.loadEarlier();
-    } catch (error) {
-      notice(error);
-    }
+    byId("log").setAttribute("aria-busy", "true");
     requestAnimationFrame(() => {
       this.#loading = false;
-      byId("messages").removeAttribute("aria-busy");
+      byId("log").removeAttribute("aria-busy");
+      // Whoever went on scrolling meanwhile may be at the top again.
       this.#scrolled();
     });
+  }
+
+  /** @param {Room} room @returns {Promise<boolean>} whether it is still the one shown, and has more */
+  async #load(room) {
+    const { length } = room.getSnapshot().messages;
+    this.#loading = true;
+    try {
+      await room.loadEarlier();
+    } catch (error) {
+      notice(error);
+    } finally {
+      this.#loading = false;
+    }
+    return room === this.room && room.getSnapshot().messages.length > length;
   }
 
   /** @type {import("./messages-view.js").Acts} */

@@ -1,7 +1,7 @@
 // @ts-check
 /** The list of the caller's rooms, newest first, with what is unread. */
 import { avatar, byId, el, perFrame, reconcile } from "./dom.js";
-import { briefly, plural } from "./format.js";
+import { briefly } from "./format.js";
 import { nameOf, titleOf } from "./people.js";
 
 /** @typedef {import("./client/types.js").RoomInfo} RoomInfo */
@@ -37,21 +37,25 @@ function row(room, isCurrent, me, open) {
       {},
       el(
         "button",
-        { type: "button", class: "room-row", "aria-current": isCurrent ? "true" : null, onclick: () => open(room.id) },
+        { type: "button", class: unread ? "room-row unread" : "room-row", "aria-current": isCurrent ? "true" : null, onclick: () => open(room.id) },
         other ? avatar(other.userId, title) : el("span", { class: "avatar sign", "aria-hidden": "true" }, room.type === "PUBLIC" ? "#" : "◦◦"),
-        el("span", { class: "room-row-title" }, el("bdi", {}, title)),
-        el("time", {}, when),
-        el("span", { class: "room-row-preview" }, el("bdi", {}, preview)),
-        unread ? el("span", { class: "badge" }, unread, el("span", { class: "visually-hidden" }, " unread")) : null,
+        el("span", { class: "room-row-line" }, el("bdi", { class: "room-row-title" }, title), el("time", {}, when)),
+        el(
+          "span",
+          { class: "room-row-line" },
+          el("bdi", { class: "room-row-preview" }, preview),
+          unread ? el("span", { class: "badge" }, unread, el("span", { class: "visually-hidden" }, " unread")) : null,
+        ),
       ),
     );
   return { key: room.id, state: JSON.stringify([title, preview, when, unread, isCurrent]), make };
 }
 
 /** Only while it is true: news of a room that is not open come as numbers, without the text. @param {RoomInfo} room @param {string} me */
-function previewOf({ lastMessage, memberCount }, me) {
-  if (!lastMessage || lastMessage.deletedAt) return plural(memberCount, "member", "members");
+function previewOf({ lastMessage, unreadCount, type }, me) {
+  if (!lastMessage) return unreadCount > 0 ? "New messages" : { DIRECT: "Direct chat", GROUP: "Group", PUBLIC: "Public room" }[type];
+  if (lastMessage.deletedAt) return "Message deleted";
   if (lastMessage.contentType === "SYSTEM") return lastMessage.content ?? "";
   const by = lastMessage.senderId === me ? "You" : (lastMessage.senderName ?? nameOf(lastMessage.senderId));
-  return `${by}: ${lastMessage.content}`;
+  return type === "DIRECT" && by !== "You" ? (lastMessage.content ?? "") : `${by}: ${lastMessage.content}`;
 }

@@ -24,9 +24,12 @@ export async function scratch() {
 }
 
 /** Starts the service, alone and without configuration; resolves once it says where it listens. */
-export async function startService(database, port = 0) {
+export async function startService(database, port = 0, env = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}; build it, or name it in TIDINGS_BIN`);
-  const child = spawn(binary, ["--port", String(port), "--database-url", database], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary, ["--port", String(port), "--database-url", database], {
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let said = "";
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const url = await new Promise((resolve, reject) => {
@@ -105,4 +108,17 @@ export async function sees({ page }, text) {
 /** What the page shows, in its order. */
 export function messagesOf({ page }) {
   return page.locator(".message:not(.pending) .bubble").allInnerTexts();
+}
+
+/** Someone without a page: a token, and a place in the lobby. */
+export async function stranger(url, name) {
+  const call = async (method, path, token, body) => {
+    const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
+    const answer = await fetch(url + path, { method, headers, body: body && JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
+    return answer.json();
+  };
+  const { token, user } = await call("POST", "/api/demo/session", null, { name });
+  await call("PUT", `/api/chat/rooms/lobby/members/${user.id}`, token);
+  return { user, write: (content) => call("POST", "/api/chat/rooms/lobby/messages", token, { content }) };
 }

@@ -60,3 +60,15 @@ test("whatever the order of arrival, the list is by seq and each once", () => {
   for (const arrived of arrivals) log.merge([arrived]);
   assert.deepEqual(log.messages.map(({ seq }) => seq), [1, 2, 3, 4, 5]);
 });
+
+test("letting go of earlier messages keeps the cursor, and they can be had again", () => {
+  const log = new Log();
+  log.takeNewest({ messages: [4, 5, 6, 7].map((seq) => message(seq)), rev: 7, history: "h1" });
+  assert.equal(log.keepNewest(4), false);
+  assert.equal(log.keepNewest(2), true);
+  assert.deepEqual(log.messages.map(({ seq }) => seq), [6, 7]);
+  assert.deepEqual([log.rev, log.complete, log.hasMore, log.floor], [7, true, true, 6]);
+  assert.equal(log.get("m5"), undefined, "nothing of them is left in memory");
+  log.takeEarlier(6, { messages: [message(5)], rev: 7, hasMore: true });
+  assert.deepEqual(log.messages.map(({ seq }) => seq), [5, 6, 7]);
+});
