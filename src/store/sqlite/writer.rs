@@ -97,7 +97,7 @@ async fn write(
         let committing = commit(&mut connection, &options, batch.drain(..), &mut answers);
         // A job that panics must not take the writer with it: the batch is rolled back and all are told.
         let outcome = match AssertUnwindSafe(committing).catch_unwind().await {
-            Ok(committed) => committed.map_err(Error::from),
+            Ok(committed) => committed,
             Err(_) => Err(Error::internal("writing to the database", "a job panicked; its batch was rolled back")),
         };
         if outcome.is_err() {
@@ -120,7 +120,7 @@ async fn commit(
     options: &SqliteConnectOptions,
     batch: impl Iterator<Item = Job>,
     answers: &mut Vec<Answer>,
-) -> sqlx::Result<()> {
+) -> Result<()> {
     let connection = match connection {
         Some(connection) => connection,
         none => none.insert(options.connect().await?),
@@ -132,7 +132,10 @@ async fn commit(
         let (keep, answer) = job(connection).await;
         answers.push(answer);
         if !keep {
-            sqlx::query("rollback to job").execute(&mut *connection).await?;
+            // SQLite ends a transaction by itself when the disk is full; there is then nothing to go back to, and the
+            // whole batch is refused for the reason the job found.
+            let undone = sqlx::query("rollback to job").execute(&mut *connection).await;
+            undone.map_err(|error| Error::unavailable("undoing a part of a batch", error))?;
         }
         kept |= keep;
         sqlx::query("release job").execute(&mut *connection).await?;
