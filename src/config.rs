@@ -95,6 +95,10 @@ pub struct Config {
     #[arg(long, env = "AUTH_SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub auth_seconds: u64,
 
+    /// Seconds a request's head may take and an idle connection is kept; more than a proxy in front keeps its own
+    #[arg(long, env = "HEAD_SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub head_seconds: u64,
+
     /// How the log is written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,

@@ -81,7 +81,8 @@ impl Server {
         let address = SocketAddr::new(config.host(&identity), config.port);
         let store = Store::open(&config.database_url).await?;
         let lifecycle = Lifecycle::default();
-        let metrics = config.metrics_addr.map(|address| serve_metrics(address, &lifecycle)).transpose()?;
+        let head = Duration::from_secs(config.head_seconds);
+        let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
         let limits_on = config.limits == Switch::On;
         metrics::gauge!(telemetry::LIMITS_OFF).set(i32::from(!limits_on));
         if !limits_on {
@@ -105,7 +106,7 @@ impl Server {
         let browsers = Arc::new(Browsers { cookie: config.session_cookie.clone(), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
         let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
-        let address = serve("HOST and PORT", address, router, &lifecycle)?;
+        let address = serve("HOST and PORT", address, router, head, &lifecycle)?;
         Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
     }
 
@@ -141,20 +142,21 @@ fn serve(
     setting: &'static str,
     address: SocketAddr,
     router: Router,
+    head: Duration,
     lifecycle: &Lifecycle,
 ) -> Result<SocketAddr, StartError> {
     let failed = |source| StartError::Listen { setting, address, source };
     let listener = http::listen(address).map_err(failed)?;
     let found = listener.local_addr().map_err(failed)?;
     let serving = lifecycle.clone();
-    lifecycle.spawn("accept", async move { http::serve(listener, router, &serving).await });
+    lifecycle.spawn("accept", async move { http::serve(listener, router, head, &serving).await });
     Ok(found)
 }
 
-fn serve_metrics(address: SocketAddr, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
+fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
     // Without a handle, another server of this process counts already, and answers for both.
     let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    serve("METRICS_ADDR", address, router, lifecycle)
+    serve("METRICS_ADDR", address, router, head, lifecycle)
 }
 
 async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Result<Arc<Auth>, StartError> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,13 +11,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use crate::lifecycle::Lifecycle;
 
 /// Connections the kernel holds for us while we are busy: a storm of reconnects waits here instead of failing.
 const BACKLOG: i32 = 4096;
-/// How long a request's head may take. What is slower is answered 408 and closed.
-const HEAD: Duration = Duration::from_secs(10);
+/// Connections that are speaking HTTP at the same time; WebSockets are counted apart. When as many are, further ones
+/// wait in the kernel's backlog.
+const HTTP_CONNECTIONS: usize = 20_000;
 /// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -31,16 +34,27 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too.
-pub async fn serve(listener: TcpListener, router: Router, lifecycle: &Lifecycle) {
+/// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too. A connection
+/// on which no whole head arrives within `head` is closed, also one that waits for a further request: a proxy in front
+/// should give up its idle connections first, or a request of it meets a closing one.
+pub async fn serve(listener: TcpListener, router: Router, head: Duration, lifecycle: &Lifecycle) {
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let accept = async {
+            let place = places.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            accepted = accept => accepted,
             () = lifecycle.draining() => return,
         };
         match accepted {
             Ok((stream, _)) => {
-                lifecycle.spawn("http connection", serve_connection(stream, router.clone(), lifecycle.clone()));
+                let serving = serve_connection(stream, router.clone(), head, lifecycle.clone());
+                lifecycle.spawn("http connection", async move {
+                    serving.await;
+                    drop(place);
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -50,13 +64,13 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: &Lifecycle)
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, lifecycle: Lifecycle) {
+async fn serve_connection(stream: TcpStream, router: Router, head: Duration, lifecycle: Lifecycle) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it began");
         return;
     }
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+    builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
