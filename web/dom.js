@@ -49,7 +49,7 @@ function initials(name) {
 
 /**
  * Makes `parent` hold exactly these rows, touching only what differs, so that focus, selection and a
- * screen reader's place survive. A row is made again when its `state` differs.
+ * screen reader's place survive. A row is made again when its `state` differs; the focus in it moves along.
  * @param {HTMLElement} parent
  * @param {{ key: string, state: string, make: () => HTMLElement }[]} rows
  */
@@ -58,20 +58,26 @@ export function reconcile(parent, rows) {
   let next = parent.firstElementChild;
   for (const { key, state, make } of rows) {
     let child = /** @type {any} */ (held.get(key));
+    let focused = -1;
     held.delete(key);
     if (child === undefined || child.rowState !== state) {
       const made = /** @type {any} */ (make());
       made.rowKey = key;
       made.rowState = state;
       if (child === next && child !== undefined) next = child.nextElementSibling;
+      focused = focusable(child).indexOf(document.activeElement);
       child?.remove();
       child = made;
     }
     if (child === next) next = next?.nextElementSibling ?? null;
     else parent.insertBefore(child, next);
+    if (focused >= 0) (focusable(child)[focused] ?? focusable(child).at(-1))?.focus({ preventScroll: true });
   }
   for (const child of held.values()) child.remove();
 }
+
+/** @param {Element|undefined} row @returns {any[]} */
+const focusable = (row) => Array.from(row?.querySelectorAll("button, a") ?? []);
 
 /** One call per frame, however often it is asked for. @param {() => void} run */
 export function perFrame(run) {

@@ -84,7 +84,7 @@ function messageRow(message, first, me, acts) {
       first && !mine ? avatar(message.senderId ?? "", name) : null,
       first
         ? el("p", { class: "by" }, mine ? el("span", { class: "visually-hidden" }, "You") : el("bdi", {}, name), stamp(message))
-        : null,
+        : el("span", { class: "visually-hidden" }, mine ? "You" : name),
       el("div", { class: "line" }, bubble(message), message.deletedAt ? null : more(message, name, acts)),
       message.reactions.length > 0 && !message.deletedAt ? reactions(message, me, acts) : null,
     );

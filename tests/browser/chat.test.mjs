@@ -54,6 +54,9 @@ test("one who is cut off goes on by polling, and is handed back", async () => {
   await bothSee(ann, "Wonderful.");
   const polls = ben.page.locator("#stat-polls");
   await polls.filter({ hasText: /only meta/ }).waitFor();
+  const held = /\/api\/chat\/meta\?wait=25$/;
+  if (!ben.urls.some((url) => held.test(url))) await ben.page.waitForRequest(held);
+  await bothSee(ann, "The service holds your polls now.");
   await useSocket(ben, true);
   await transportIs(ben, "live");
   await bothSee(ben, "And I am back.");
@@ -66,6 +69,10 @@ test("what was written is edited, reacted to and deleted for both", async () => 
   await row(ann, "Good morning").getByRole("button", { name: /^Actions/ }).click();
   await ann.page.getByRole("menuitemcheckbox", { name: "React with 🎉" }).click();
   await row(ben, "Good morning").getByRole("button", { name: /🎉, 1 person/ }).waitFor();
+  await row(ben, "Good morning").getByRole("button", { name: /🎉/ }).press("Enter");
+  await row(ben, "Good morning").getByRole("button", { name: /🎉, 2 people, you too/ }).waitFor();
+  const focused = await ben.page.evaluate(() => document.activeElement.getAttribute("aria-label"));
+  assert.equal(focused, "🎉, 2 people, you too", "the keyboard stays where it was");
 
   await ben.page.getByRole("textbox", { name: "Write a message" }).press("ArrowUp");
   await say(ben, "And I am back, edited.");
