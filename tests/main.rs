@@ -2,6 +2,7 @@
 //! real servers and of the sources. One binary, because linking is what tests wait for.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod api;
 mod architecture;
 mod protocol;
 mod support;

@@ -5,6 +5,7 @@ mod client;
 mod identity;
 mod log;
 mod process;
+mod rooms;
 mod server;
 mod socket;
 
@@ -14,6 +15,7 @@ pub(crate) use client::{Api, Reply, raw_request};
 pub(crate) use identity::{SECRET, claims, token, token_with};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
+pub(crate) use rooms::{each, make_room, meta, say};
 pub(crate) use server::TestServer;
 pub(crate) use socket::{Handshake, Socket};
 

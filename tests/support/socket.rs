@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{DEADLINE, client::write_all};
 
 /// A request to become a WebSocket.
+#[derive(Clone)]
 pub(crate) struct Handshake {
     address: SocketAddr,
     path: String,
