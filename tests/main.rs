@@ -5,4 +5,5 @@
 mod api;
 mod architecture;
 mod protocol;
+mod realtime;
 mod support;

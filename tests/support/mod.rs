@@ -12,7 +12,7 @@ mod socket;
 use std::time::Duration;
 
 pub(crate) use client::{Api, Reply, raw_request};
-pub(crate) use identity::{SECRET, claims, token, token_with};
+pub(crate) use identity::{SECRET, claims, in_seconds, token, token_with};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use rooms::{each, make_room, meta, say};
