@@ -4,6 +4,7 @@
 
 mod api;
 mod architecture;
+mod process;
 mod protocol;
 mod realtime;
 mod support;

@@ -70,6 +70,11 @@ impl Process {
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
     }
 
+    /// Its number, for tools that ask for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, and all of its standard error.
     pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
         let start = Instant::now();
