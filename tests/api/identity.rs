@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Handshake, TestServer, make_room, token, token_with};
+use crate::support::{Api, Handshake, SECRET, TestServer, claims, make_room, token, token_with};
 
 #[tokio::test]
 async fn a_session_says_what_the_token_says() {
@@ -26,7 +26,10 @@ async fn a_bad_token_is_refused_with_the_way_to_bring_a_good_one() {
     let anonymous = server.anonymous();
     let good = token("ann");
     let (head, _) = good.rsplit_once('.').unwrap();
+    let mut endless = claims("ann");
+    endless.as_object_mut().unwrap().remove("exp");
     for header in [
+        format!("Bearer {}", tidings::auth::mint(SECRET, &endless)),
         "Bearer".to_owned(),
         "Bearer ".to_owned(),
         "Bearer nonsense".to_owned(),

@@ -144,7 +144,9 @@ async fn a_message_takes_twenty_emojis_in_the_order_they_came() {
     let [ann, ben] = garden(&server).await;
     let message = say(&ann, "garden", "vote").await;
     let emoji = |i: u32| char::from_u32(0x1f600 + i).unwrap().to_string();
-    let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let encoded = |text: &str| {
+        text.bytes().flat_map(|byte| format!("%{byte:02X}").into_bytes()).map(char::from).collect::<String>()
+    };
     for i in (0..20).rev() {
         ann.put(&format!("{}/reactions/{}", path(&message), encoded(&emoji(i))), json!({})).await.ok(200);
     }

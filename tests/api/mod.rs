@@ -1,6 +1,7 @@
 //! What HTTP promises: rooms, members, messages, polls, who may come in, and what becomes of bad input.
 
 mod envelope;
+mod faults;
 mod history;
 mod identity;
 mod input;

@@ -66,22 +66,23 @@ async fn paging_on_meets_every_message_once_and_ends() {
 async fn a_page_knows_its_way_back() {
     let server = TestServer::start().await;
     let (ann, _) = room(&server).await;
+    // Of each: the messages from one to before another.
     for (query, seqs, cursor, has_more) in [
-        ("", 16..=25, Some(16), true),
-        ("?limit=25", 1..=25, None, false),
-        ("?before=1", 1..=0, None, false),
-        ("?before=2", 1..=1, None, false),
-        ("?before=12&limit=3", 9..=11, Some(9), true),
-        ("?before=999&limit=2", 24..=25, Some(24), true),
-        ("?cursor=12&limit=3", 9..=11, Some(9), true),
-        ("?after=0&limit=2", 1..=2, None, true),
-        ("?after=10&limit=2", 11..=12, Some(11), true),
-        ("?after=23&limit=2", 24..=25, Some(24), false),
-        ("?after=25", 1..=0, None, false),
-        ("?around=12&limit=4", 10..=13, Some(10), true),
-        ("?around=1&limit=4", 1..=2, None, false),
-        ("?around=25&limit=5", 23..=25, Some(23), true),
-        ("?around=12&limit=1", 12..=12, Some(12), true),
+        ("", 16..26, Some(16), true),
+        ("?limit=25", 1..26, None, false),
+        ("?before=1", 1..1, None, false),
+        ("?before=2", 1..2, None, false),
+        ("?before=12&limit=3", 9..12, Some(9), true),
+        ("?before=999&limit=2", 24..26, Some(24), true),
+        ("?cursor=12&limit=3", 9..12, Some(9), true),
+        ("?after=0&limit=2", 1..3, None, true),
+        ("?after=10&limit=2", 11..13, Some(11), true),
+        ("?after=23&limit=2", 24..26, Some(24), false),
+        ("?after=25", 1..1, None, false),
+        ("?around=12&limit=4", 10..14, Some(10), true),
+        ("?around=1&limit=4", 1..3, None, false),
+        ("?around=25&limit=5", 23..26, Some(23), true),
+        ("?around=12&limit=1", 12..13, Some(12), true),
     ] {
         let page = page(&ann, query).await;
         assert_eq!(each(&page["messages"], "seq"), numbers(seqs), "{query}");

@@ -123,8 +123,8 @@ async fn who_does_not_read_for_a_while_misses_nothing_and_holds_nobody_up() {
     log.frame(&slow.frame("messages").await);
     let mut socket = server.socket("ann").await;
     // More than the buffers of both ends and the room's memory hold together.
-    let long = "x".repeat(15_990);
-    write(&mut socket, (0..500).map(|i| format!("{i} {}", long))).await;
+    let padding = "x".repeat(15_990);
+    write(&mut socket, (0..500).map(|i| format!("{i} {padding}"))).await;
     let head = meta(&ann, "garden").await["rev"].as_u64().unwrap();
     assert_eq!(head, 501);
     let kinds = follow(&mut slow, &mut log, head).await;

@@ -19,8 +19,8 @@ async fn every_change_reaches_everyone_with_the_next_rev() {
     let mut log = Log::new("garden");
     ann.subscribe("garden", json!({})).await;
     ann.frame("messages").await;
-    log.frame(&ben.subscribe("garden", json!({})).await);
-    log.frame(&ben.frame("messages").await);
+    ben.send(json!({ "type": "subscribe", "roomId": "garden" })).await;
+    log.frames(&[ben.frame("subscribed").await, ben.frame("messages").await]);
     let id = fresh_id();
     let of = |kind: &str| json!({ "type": kind, "roomId": "garden", "messageId": id });
     let with = |kind: &str, fields: Value| {

@@ -92,7 +92,7 @@ async fn garbage_that_is_text_is_answered_and_ends_nothing() {
     for text in ["", " ", "hello", "{", "[]", "null", "7", "\"ping\"", "\0", &deep].into_iter().chain(types) {
         ann.send_message(Message::text(text)).await;
         let error = ann.frame("error").await;
-        assert_eq!((&error["code"], error.get("id")), (&json!("invalid"), None), "{:.40}", text);
+        assert_eq!((&error["code"], error.get("id")), (&json!("invalid"), None), "{text:.40}");
     }
     assert_eq!(ann.settle().await, Vec::<Value>::new());
     assert_eq!(stage.ben.settle().await, Vec::<Value>::new());

@@ -11,12 +11,12 @@ async fn who_sends_too_fast_is_told_when_to_try_again_and_loses_nothing() {
     make_room(&ann, "garden", "GROUP", &["ben"]).await;
     let mut socket = Handshake::to(server.address()).token(&token("ann")).open("ann").await;
     assert_eq!(socket.frame("welcome").await["limits"]["sendsPerSecond"], 1);
-    let send = |id: &str| json!({ "type": "send", "roomId": "garden", "message": { "id": id, "content": "hi" } });
+    let draft_of = |id: &str| json!({ "type": "send", "roomId": "garden", "message": { "id": id, "content": "hi" } });
     let ids: Vec<String> = (0..12).map(|_| fresh_id()).collect();
     let mut sent = 0;
     let error = loop {
         assert!(sent < ids.len() - 1, "there is no limit");
-        let answer = socket.request(send(&ids[sent])).await;
+        let answer = socket.request(draft_of(&ids[sent])).await;
         if answer["type"] == "error" {
             break answer;
         }
@@ -26,14 +26,14 @@ async fn who_sends_too_fast_is_told_when_to_try_again_and_loses_nothing() {
     assert_eq!(error["code"], "rate_limited");
     let wait = error["retryAfterMs"].as_u64().unwrap();
     assert!((1..=1000).contains(&wait), "{wait}");
-    let again = socket.done(send(&ids[0])).await;
+    let again = socket.done(draft_of(&ids[0])).await;
     assert_eq!(again["message"]["id"], ids[0], "what was written is found again without a limit");
-    let by_http = ann.post("/api/chat/rooms/garden/messages", send(&fresh_id())["message"].clone()).await;
+    let by_http = ann.post("/api/chat/rooms/garden/messages", draft_of(&fresh_id())["message"].clone()).await;
     assert_eq!(by_http.header("retry-after"), "1");
     by_http.problem(429, "rate_limited");
     say(&ben, "garden", "others may").await;
     let next = eventually("the refused one is taken", async || {
-        let answer = ann.post("/api/chat/rooms/garden/messages", send(&ids[sent])["message"].clone()).await;
+        let answer = ann.post("/api/chat/rooms/garden/messages", draft_of(&ids[sent])["message"].clone()).await;
         (answer.status == 201).then_some(answer.json)
     });
     assert_eq!(next.await["messageId"], ids[sent]);

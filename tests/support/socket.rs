@@ -201,9 +201,8 @@ impl Socket {
     /// The same, for a close that is due only later.
     pub(crate) async fn closed_within(&mut self, patience: Duration) -> (u16, String) {
         let wait = async { while self.receive().await {} };
-        if tokio::time::timeout(patience, wait).await.is_err() {
-            panic!("{}: waited {patience:?} for a close\n{}", self.name, self.report());
-        }
+        let waited = tokio::time::timeout(patience, wait).await;
+        assert!(waited.is_ok(), "{}: waited {patience:?} for a close\n{}", self.name, self.report());
         self.closed.clone().unwrap_or((1006, "no close frame".to_owned()))
     }
 
