@@ -11,9 +11,15 @@ use tracing_subscriber::filter::ParseError;
 
 use crate::config::LogFormat;
 
+/// In more detail these print the frames they carry, texts and tokens included, so no filter gets them to.
+const DISCREET: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
+
 /// Begins to log to standard error. A second call, as in a process with several servers, changes nothing.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+    let mut filter = EnvFilter::try_new(filter)?;
+    for discreet in DISCREET {
+        filter = filter.add_directive(discreet.parse()?);
+    }
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

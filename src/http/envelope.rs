@@ -27,7 +27,9 @@ const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "auth", "be
 
 pub(super) fn wrap(router: Router, cors: CorsLayer) -> Router {
     let body = DefaultBodyLimit::max(super::extract::BODY_BYTES);
-    router.layer(body).layer(CatchPanicLayer::custom(|_| panicked())).layer(cors).layer(from_fn(envelope))
+    let router = router.layer(body).layer(CatchPanicLayer::custom(|_| panicked())).layer(from_fn(refuse_token_in_url));
+    // CORS around everything that can refuse: what it does not mark, another site's page cannot read.
+    router.layer(cors).layer(from_fn(envelope))
 }
 
 fn panicked() -> Response {
@@ -39,14 +41,7 @@ async fn envelope(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let is_api = path.contains("/api/");
     let span = tracing::info_span!("request", request.id = %id, method = %request.method(), path);
-    let answer = async {
-        if has_token(request.uri().query().unwrap_or_default()) {
-            Error::TokenInUrl.into_response()
-        } else {
-            next.run(request).await
-        }
-    };
-    let mut response = super::problem::render(answer.instrument(span).await, &id);
+    let mut response = super::problem::render(next.run(request).instrument(span).await, &id);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -59,6 +54,13 @@ async fn envelope(request: Request, next: Next) -> Response {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
     response
+}
+
+async fn refuse_token_in_url(request: Request, next: Next) -> Response {
+    if has_token(request.uri().query().unwrap_or_default()) {
+        return Error::TokenInUrl.into_response();
+    }
+    next.run(request).await
 }
 
 /// The caller's own id for the request, if it is one, else a new one.

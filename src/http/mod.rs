@@ -68,6 +68,7 @@ pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>) -> R
     if base_path.is_empty() {
         return envelope::wrap(routes, cors);
     }
-    let nested = Router::new().nest(base_path, routes).fallback(async || Error::NotFound);
+    // As a whole, not route by route: that would leave out the base path with a slash, which is where the page is.
+    let nested = Router::new().nest_service(base_path, routes).fallback(async || Error::NotFound);
     envelope::wrap(nested, cors)
 }

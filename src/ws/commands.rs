@@ -131,6 +131,6 @@ impl Connection<'_> {
 
     /// Whether an error ends the connection: it was another user's token.
     pub(super) fn wrong_user(error: &Error) -> bool {
-        matches!(error, Error::Forbidden(why) if std::ptr::eq(*why, OTHER_USER))
+        matches!(error, Error::Forbidden(OTHER_USER))
     }
 }

@@ -21,7 +21,7 @@ use crate::telemetry;
 const WARNING: Duration = Duration::from_mins(1);
 /// How long after it a client may still renew.
 const GRACE: Duration = Duration::from_secs(30);
-/// Refused frames in a row after which a connection is closed.
+/// Frames refused, beyond those let through since, after which a connection is closed.
 const REFUSALS: u32 = 200;
 /// The longest a client is told to wait before it comes back from a stop.
 const SPREAD_MS: u64 = 3000;
@@ -217,7 +217,8 @@ impl<'a> Connection<'a> {
             self.replies.push(ServerFrame::error(id, &error).encode());
             return (self.refusals >= REFUSALS).then_some(Close::RATE_LIMITED);
         }
-        self.refusals = 0;
+        // Paid back one by one: the bucket lets a frame through now and then even under a flood.
+        self.refusals = self.refusals.saturating_sub(1);
         let (id, result) = match decode(text) {
             Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
             Err(bad) => (bad.id, Err(bad.error)),

@@ -47,7 +47,7 @@ async fn invariant_8_a_reader_who_stops_reading_while_50_000_messages_pass_costs
     let begin = Instant::now();
     sockets = write(sockets, MESSAGES - MESSAGES / 10, &text).await;
     let grown = resident(process.id()).saturating_sub(before);
-    println!("{MESSAGES} messages in {:?}; the process grew by {grown} KiB", begin.elapsed());
+    eprintln!("{MESSAGES} messages in {:?}; the process grew by {grown} KiB", begin.elapsed());
     assert!(grown < GROWTH, "the process grew by {grown} KiB while one reader did not read");
     drop(sockets);
 

@@ -5,16 +5,18 @@ mod client;
 mod identity;
 mod log;
 mod process;
+mod rooms;
 mod server;
 mod socket;
 
 use std::time::Duration;
 
 pub(crate) use client::{Api, Reply, raw_request};
-pub(crate) use identity::{SECRET, claims, token, token_with};
+pub(crate) use identity::{SECRET, claims, in_seconds, token, token_with};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
-pub(crate) use server::TestServer;
+pub(crate) use rooms::{each, make_room, meta, say};
+pub(crate) use server::{TestServer, database_url};
 pub(crate) use socket::{Handshake, Socket};
 
 /// How long a condition may take to come true. Generous: it is only ever waited out by a test that fails.

@@ -40,11 +40,6 @@ impl Process {
         Self { child, stdout, stderr: Some(stderr) }
     }
 
-    /// Its process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The next line of standard output that contains this.
     pub(crate) fn line(&mut self, part: &str) -> String {
         let start = Instant::now();
@@ -73,6 +68,11 @@ impl Process {
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
+    }
+
+    /// Its number, for tools that ask for it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// How it ended, and all of its standard error.

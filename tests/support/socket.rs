@@ -3,9 +3,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
@@ -15,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{DEADLINE, client::write_all};
 
 /// A request to become a WebSocket.
+#[derive(Clone)]
 pub(crate) struct Handshake {
     address: SocketAddr,
     path: String,
@@ -49,9 +52,15 @@ impl Handshake {
     }
 
     /// A header, in the place of one of the same name.
-    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(self, name: &str, value: &str) -> Self {
+        let mut other = self.without(name);
+        other.headers.push((name.to_owned(), value.to_owned()));
+        other
+    }
+
+    /// Without a header.
+    pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(other, _)| other != name);
-        self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -96,6 +105,12 @@ impl Socket {
     fn new(name: &str, stream: WebSocketStream<TcpStream>) -> Self {
         let name = name.to_owned();
         Self { name, stream, waiting: VecDeque::new(), seen: Vec::new(), closed: None, last_id: 0 }
+    }
+
+    /// Whether anything comes before a close.
+    pub(crate) async fn opened(&mut self) -> bool {
+        let first = tokio::time::timeout(DEADLINE, self.receive()).await;
+        first.unwrap_or_else(|_| panic!("{}: neither a frame nor a close", self.name)) && self.closed.is_none()
     }
 
     pub(crate) async fn send(&mut self, frame: Value) {
@@ -180,11 +195,31 @@ impl Socket {
 
     /// Why the server closed the socket.
     pub(crate) async fn closed(&mut self) -> (u16, String) {
+        self.closed_within(DEADLINE).await
+    }
+
+    /// The same, for a close that is due only later.
+    pub(crate) async fn closed_within(&mut self, patience: Duration) -> (u16, String) {
         let wait = async { while self.receive().await {} };
-        if tokio::time::timeout(DEADLINE, wait).await.is_err() {
-            panic!("{}: waited {DEADLINE:?} for a close\n{}", self.name, self.report());
-        }
+        let waited = tokio::time::timeout(patience, wait).await;
+        assert!(waited.is_ok(), "{}: waited {patience:?} for a close\n{}", self.name, self.report());
         self.closed.clone().unwrap_or((1006, "no close frame".to_owned()))
+    }
+
+    /// The same for a peer that takes what comes and answers nothing, not even a ping.
+    pub(crate) async fn closed_on_silence(self) -> (u16, String) {
+        let mut stream = self.stream.into_inner();
+        let mut bytes = Vec::new();
+        let read = stream.read_to_end(&mut bytes);
+        let read = tokio::time::timeout(DEADLINE, read).await;
+        read.unwrap_or_else(|_| panic!("{}: waited {DEADLINE:?} for a close", self.name)).unwrap();
+        // The last frame of all: its head, its length, a code, a reason.
+        let start = (0..bytes.len()).rev().find(|&at| {
+            bytes[at] == 0x88 && bytes.get(at + 1).is_some_and(|length| usize::from(*length) == bytes.len() - at - 2)
+        });
+        let close = start.map_or(&[][..], |start| &bytes[start + 2..]);
+        assert!(close.len() >= 2, "{}: no close frame at the end of {bytes:?}", self.name);
+        (u16::from_be_bytes([close[0], close[1]]), String::from_utf8_lossy(&close[2..]).into_owned())
     }
 
     /// Leaves as a client does that says good-bye.
