@@ -106,18 +106,23 @@ impl Chat {
         let user_rev = feed.rev().unwrap_or(0);
         let mut rooms = Vec::new();
         let mut gone = Vec::new();
-        let logs = match named {
-            None => feed.rooms(),
-            Some(ids) => ids
-                .iter()
-                .filter_map(|id| {
-                    feed.room(id).or_else(|| {
-                        gone.push(id.clone());
-                        None
-                    })
-                })
-                .collect(),
-        };
+        let mut logs = feed.rooms();
+        if let Some(ids) = named {
+            // A full list holds only the newest rooms: one that is not in it may still be the caller's.
+            let is_full = logs.len() >= LIST as usize;
+            logs.clear();
+            for id in ids {
+                match feed.room(id) {
+                    Some(log) => logs.push(log),
+                    None if is_full => match self.follow(user, id).await {
+                        Ok(followed) => logs.push(followed.log),
+                        Err(Error::RoomNotFound | Error::NotAMember) => gone.push(id.clone()),
+                        Err(error) => return Err(error),
+                    },
+                    None => gone.push(id.clone()),
+                }
+            }
+        }
         for log in logs {
             let Some(head) = log.head() else { continue };
             match self.membership(&log, user).await? {
