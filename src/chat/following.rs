@@ -61,6 +61,8 @@ pub enum CatchUp {
         frame: Frame,
         /// The reader's new cursor.
         rev: u64,
+        /// The message of the reader's latest joining, by which the page was filtered and what follows is to be.
+        joined_seq: u64,
     },
     /// The reader's user is no member any more.
     Removed {
@@ -181,15 +183,15 @@ impl Chat {
         // Up to the head followed here, and membership not older than that: nothing after a removal gets out.
         let head = log.head().ok_or(Error::RoomNotFound)?;
         let Some(member) = self.membership(log, user).await? else { return Ok(CatchUp::Removed { rev: head.rev }) };
-        let first_seq = member.first_seq(head.history_for);
+        let (first_seq, joined_seq) = (member.first_seq(head.history_for), member.joined_seq);
         let visible = |m: &&Arc<Message>| m.rev <= head.rev && m.seq >= first_seq;
         if page.rev <= head.rev && page.messages.iter().all(|m| visible(&m)) {
-            return Ok(CatchUp::Page { frame: page.frame.clone(), rev: page.rev });
+            return Ok(CatchUp::Page { frame: page.frame.clone(), rev: page.rev, joined_seq });
         }
         let messages: Vec<_> = page.messages.iter().filter(visible).cloned().collect();
         let rev = page.rev.min(head.rev);
         let frame = ServerFrame::Messages { room_id: log.id(), messages: &messages, rev }.encode();
-        Ok(CatchUp::Page { frame, rev })
+        Ok(CatchUp::Page { frame, rev, joined_seq })
     }
 
     /// Changes after `cursor`, read once for all who want them at about the same time.

@@ -91,8 +91,10 @@ impl Connection<'_> {
             Pull::Removed { rev } => rev,
             Pull::Behind => {
                 match Box::pin(self.context.chat.catch_up(room.subscription.log(), user, room.cursor)).await? {
-                    CatchUp::Page { frame, rev } => {
+                    CatchUp::Page { frame, rev, joined_seq } => {
                         room.cursor = rev;
+                        // They may have left and come back while they were behind.
+                        room.joined_seq = joined_seq;
                         return Ok(vec![frame]);
                     }
                     CatchUp::Removed { rev } => rev,

@@ -160,3 +160,20 @@ async fn a_held_list_wakes_for_every_room_that_moves_comes_or_goes() {
     let gone = ben.get("/api/chat/meta?rooms=garden,shed").await.ok(200);
     assert_eq!(gone["gone"], json!(["garden"]));
 }
+
+#[tokio::test]
+async fn a_named_room_is_not_gone_for_being_one_of_many() {
+    let server = TestServer::start().await;
+    let [ann, ben] = server.people(["ann", "ben"]).await;
+    make_room(&ann, "oldest", "GROUP", &["ben"]).await;
+    for i in 0..500 {
+        make_room(&ann, &format!("r{i}"), "GROUP", &["ben"]).await;
+    }
+    let all = ben.get(LIST).await.ok(200);
+    assert_eq!(all["rooms"].as_array().unwrap().len(), 500, "the newest");
+    let named = ben.get("/api/chat/meta?rooms=oldest,r7,nowhere").await.ok(200);
+    assert_eq!(
+        (each(&named["rooms"], "roomId"), &named["gone"]),
+        (vec![json!("r7"), json!("oldest")], &json!(["nowhere"]))
+    );
+}

@@ -132,3 +132,28 @@ async fn who_does_not_read_for_a_while_misses_nothing_and_holds_nobody_up() {
     assert_eq!(log.texts().len(), 500);
     log.assert_equals_server(&ben).await;
 }
+
+#[tokio::test]
+async fn who_was_out_of_the_room_while_behind_does_not_see_what_was_said_meanwhile() {
+    let server = TestServer::with(&["--message-chars", "16000"]).await;
+    let [ann, _ben] = server.people(["ann", "ben"]).await;
+    let room = json!({ "id": "garden", "type": "GROUP", "historyFor": "joined", "memberIds": ["ben"] });
+    ann.post("/api/chat/rooms", room).await.ok(201);
+    let mut slow = server.socket("ben").await;
+    slow.subscribe("garden", json!({})).await;
+    let mut socket = server.socket("ann").await;
+    let padding = "x".repeat(15_900);
+    // Until nothing more fits between the two, then a removal, more than memory holds, and the way back in.
+    write(&mut socket, (0..500).map(|i| format!("open {i} {padding}"))).await;
+    ann.delete("/api/chat/rooms/garden/members/ben").await.ok(204);
+    write(&mut socket, (0..100).map(|i| format!("secret {i} {padding}"))).await;
+    ann.put("/api/chat/rooms/garden/members/ben", json!({})).await.ok(200);
+    write(&mut socket, ["the end".to_owned()]).await;
+    loop {
+        let frame = slow.expect("the next change", |frame| frame["roomId"] == "garden").await;
+        assert!(!frame.to_string().contains("secret"), "ben was not in the room: {frame:.200}");
+        if frame["type"] == "removed" || frame.to_string().contains("the end") {
+            break;
+        }
+    }
+}

@@ -41,6 +41,17 @@ async fn a_token_comes_by_header_subprotocol_or_first_frame_and_is_never_echoed(
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_opens_no_socket_whatever_its_token() {
+    let server = TestServer::with(&["--allowed-origins", "https://app.example.com"]).await;
+    let open = |origin: &str| Handshake::to(server.address()).token(&token("ann")).header("origin", origin);
+    let refused = open("https://evil.example").try_open("ann").await.err().expect("refused");
+    assert_eq!((refused.0, &refused.1["code"]), (403, &json!("forbidden")));
+    for origin in ["https://app.example.com", &format!("http://{}", server.address())] {
+        open(origin).welcomed("ann").await;
+    }
+}
+
+#[tokio::test]
 async fn a_bad_token_ends_the_socket_and_says_so_first() {
     let server = TestServer::start().await;
     let refused = Handshake::to(server.address()).token("nonsense").try_open("ann").await.err().expect("refused");
