@@ -17,6 +17,8 @@ use crate::lifecycle::Lifecycle;
 const BACKLOG: i32 = 4096;
 /// How long a request's head may take. What is slower is answered 408 and closed.
 const HEAD: Duration = Duration::from_secs(10);
+/// How long a stop waits for a request under way. One that is not even whole by then never was to be answered.
+const LAST: Duration = Duration::from_secs(2);
 /// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -64,7 +66,10 @@ async fn serve_connection(stream: TcpStream, router: Router, lifecycle: Lifecycl
         () = lifecycle.draining() => {
             // The request under way is answered; no further one is read.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(LAST, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = ended {
