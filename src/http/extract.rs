@@ -19,6 +19,9 @@ use crate::protocol::parse_bytes;
 /// Longest body, in bytes.
 pub(super) const BODY_BYTES: usize = 256 << 10;
 
+/// How long one may take to arrive; who sends half of it must not hold a place for ever.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
 /// Who calls: their token is verified and they are known to the database.
 pub(super) struct Authenticated {
     pub(super) caller: Caller,
@@ -104,7 +107,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+        let arriving = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
+        let arrived = arriving.map_err(|_| Error::invalid("body", "did not arrive in time"))?;
+        let bytes = arrived.map_err(|rejection| {
             if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
                 Error::TooLarge { what: "the body", limit: format!("{BODY_BYTES} bytes") }
             } else {

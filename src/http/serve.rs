@@ -20,6 +20,8 @@ const BACKLOG: i32 = 4096;
 /// Connections that are speaking HTTP at the same time; WebSockets are counted apart. When as many are, further ones
 /// wait in the kernel's backlog.
 const HTTP_CONNECTIONS: usize = 20_000;
+/// How long a stop waits for a request under way. One that is not even whole by then never was to be answered.
+const LAST: Duration = Duration::from_secs(2);
 /// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -78,7 +80,10 @@ async fn serve_connection(stream: TcpStream, router: Router, head: Duration, lif
         () = lifecycle.draining() => {
             // The request under way is answered; no further one is read.
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match tokio::time::timeout(LAST, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -67,7 +67,12 @@ pub(super) struct Connection<'a> {
 
 /// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
 pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Presented) -> Option<Close> {
-    match Box::pin(authenticate(context, socket, presented)).await {
+    let known = tokio::select! {
+        known = Box::pin(authenticate(context, socket, presented)) => known,
+        // Who has not said who they are is not waited for.
+        () = context.lifecycle.draining() => return Some(Close::DRAIN),
+    };
+    match known {
         Ok((caller, session)) => {
             let mut connection = Connection::new(context, caller);
             connection.welcome(&session);

@@ -1,8 +1,11 @@
 //! Connections that fall silent, and an instance that stops.
 
-use serde_json::json;
+use std::time::Instant;
 
-use crate::support::{TestServer, each, make_room};
+use serde_json::json;
+use tokio::net::TcpStream;
+
+use crate::support::{Api, DEADLINE, Handshake, TestServer, each, make_room, token, write_all};
 
 #[tokio::test]
 async fn a_silent_connection_is_given_up_and_a_living_one_is_not() {
@@ -55,4 +58,32 @@ async fn a_stop_tells_everyone_when_to_come_back_and_keeps_what_it_acknowledged(
     assert_eq!(kept, (0..kept.len()).map(|i| i.to_string()).collect::<Vec<_>>());
     assert!(acknowledged.len() <= kept.len(), "{acknowledged:?} were acknowledged, {kept:?} kept");
     assert!(acknowledged.iter().all(|text| kept.contains(&json!(text))), "{acknowledged:?} of {kept:?}");
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_those_who_never_finish() {
+    let server = TestServer::start().await;
+    let [ann] = server.people(["ann"]).await;
+    make_room(&ann, "garden", "GROUP", &[]).await;
+    let mut idle = Vec::new();
+    for begun in [
+        String::new(),
+        "GET /api/session HTTP/1.1\r\nhost: x\r\nauthor".to_owned(),
+        format!(
+            "POST /api/chat/rooms/garden/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"content\":",
+            token("ann")
+        ),
+    ] {
+        let stream = TcpStream::connect(server.address()).await.unwrap();
+        write_all(&stream, begun.as_bytes()).await;
+        idle.push(stream);
+    }
+    let nobody = Handshake::to(server.address()).open("nobody").await;
+    // Answered on a connection opened after those, so they are read by now.
+    Api::new(server.address(), Some(token("ann"))).get("/api/session").await.ok(200);
+    let begin = Instant::now();
+    assert!(server.stop_in_time().await, "something was cut off");
+    assert!(begin.elapsed() < DEADLINE / 2, "it took {:?}", begin.elapsed());
+    drop((idle, nobody));
 }

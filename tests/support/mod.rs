@@ -11,7 +11,7 @@ mod socket;
 
 use std::time::Duration;
 
-pub(crate) use client::{Api, Reply, raw_request};
+pub(crate) use client::{Api, Reply, raw_request, write_all};
 pub(crate) use identity::{SECRET, claims, in_seconds, token, token_with};
 pub(crate) use log::Log;
 pub(crate) use process::Process;

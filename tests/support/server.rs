@@ -52,6 +52,11 @@ impl TestServer {
         Self::on(directory, own(&["--jwt-secret", SECRET])).await
     }
 
+    /// Stops it; returns whether all that was running ended by itself.
+    pub(crate) async fn stop_in_time(self) -> bool {
+        self.server.shut_down().await
+    }
+
     async fn on(directory: Arc<TempDir>, flags: Vec<String>) -> Self {
         let database = database_url(&directory);
         let mut arguments = own(&["tidings", "--host", "127.0.0.1", "--port", "0", "--database-url", &database]);
