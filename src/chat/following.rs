@@ -133,7 +133,7 @@ impl Chat {
         let log = self.follow(user, &request.room_id).await?.log;
         // Register, then look: from here on nothing can pass unnoticed. The membership is looked at once more,
         // because a removal may have come between.
-        let subscription = log.enter(reader);
+        let subscription = log.subscribe(reader);
         let Followed { head, member, .. } = self.follow(user, &request.room_id).await?;
         let (status, reason) = self.resume(&log, &head, request).await?;
         let joined_seq = member.joined_seq;

@@ -13,7 +13,9 @@ use crate::hub::{ListSubscription, Reader, UserFeed};
 use crate::model::{Meta, RoomId, UserId};
 
 /// Rooms in a list at most: the newest.
-const LIST: u32 = 500;
+const LIST: usize = 500;
+/// Rooms of a user that are followed, so that an older one shows as soon as something moves in it.
+const FOLLOWED: u32 = 10_000;
 /// Longest time a poll may wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(55);
 
@@ -55,7 +57,7 @@ impl Chat {
     /// Meta of a room. With a tag and a time to wait: held until it is another, or the time is over.
     pub async fn meta(&self, user: &UserId, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
         let end = self.end_of(wait, tag);
-        let reader = Arc::new(Reader::new(user.clone()));
+        let reader = Arc::new(Reader::of_poll(user.clone()));
         // Registered before looking, so that nothing passes between looking and waiting.
         let _subscription =
             if end.is_some() { Some(self.follow(user, room).await?.log.subscribe(&reader)) } else { None };
@@ -80,7 +82,7 @@ impl Chat {
         wait: Duration,
     ) -> Result<ListMeta> {
         let end = self.end_of(wait, tag);
-        let reader = Arc::new(Reader::new(user.clone()));
+        let reader = Arc::new(Reader::of_poll(user.clone()));
         let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
         loop {
             let list = self.list_now(user, named).await?;
@@ -126,23 +128,24 @@ impl Chat {
         }
         rooms.sort_by(|a, b| (b.last_message_at, &b.room_id).cmp(&(a.last_message_at, &a.room_id)));
         if named.is_none() {
+            rooms.truncate(LIST);
             gone.clear();
         }
         let tag = named.map_or_else(String::new, digest_of);
         Ok(ListMeta { rooms, gone, user_rev, named: tag, cached })
     }
 
-    /// A user's room list, followed, with all its rooms; newest 500.
+    /// A user's room list, followed, with its rooms.
     pub async fn list(&self, user: &UserId) -> Result<Arc<UserFeed>> {
         let feed = self.0.hub.user(user);
         while feed.rev().is_none() {
             // Rooms are followed first and read second, so that nothing is missed between.
-            let (_, found) = self.0.store.user_rooms(user, LIST).await?;
+            let (_, found) = self.0.store.user_rooms(user, FOLLOWED).await?;
             let logs: HashMap<RoomId, _> =
                 found.into_iter().map(|room| (room.room_id.clone(), self.0.hub.room(&room.room_id))).collect();
             self.0.hub.list(&feed, logs.values().cloned());
             let tickets: HashMap<&RoomId, _> = logs.iter().map(|(id, log)| (id, log.member(user))).collect();
-            let (rev, rooms) = self.0.store.user_rooms(user, LIST).await?;
+            let (rev, rooms) = self.0.store.user_rooms(user, FOLLOWED).await?;
             if rooms.iter().any(|room| !logs.contains_key(&room.room_id)) {
                 continue;
             }

@@ -16,6 +16,7 @@ const ASIDES: usize = 64;
 #[derive(Debug)]
 pub struct Reader {
     user: UserId,
+    is_connection: bool,
     inbox: Mutex<Inbox>,
     wake: Notify,
 }
@@ -32,9 +33,19 @@ pub struct Inbox {
 }
 
 impl Reader {
-    /// A reader on behalf of a user.
-    pub fn new(user: UserId) -> Self {
-        Self { user, inbox: Mutex::default(), wake: Notify::new() }
+    /// A held poll on behalf of a user. It comes and goes too often for others to be told.
+    pub fn of_poll(user: UserId) -> Self {
+        Self { user, is_connection: false, inbox: Mutex::default(), wake: Notify::new() }
+    }
+
+    /// A connection on behalf of a user: others are told when they come and go.
+    pub fn of_connection(user: UserId) -> Self {
+        Self { is_connection: true, ..Self::of_poll(user) }
+    }
+
+    /// Whether it is a connection.
+    pub fn is_connection(&self) -> bool {
+        self.is_connection
     }
 
     /// On whose behalf it reads.

@@ -202,24 +202,14 @@ impl RoomLog {
         }
     }
 
-    /// Wakes a reader until the subscription is dropped.
+    /// Wakes a reader until the subscription is dropped. Of a connection others see that its user is there.
     pub fn subscribe(self: &Arc<Self>, reader: &Arc<Reader>) -> Subscription {
-        self.begin(reader, false)
-    }
-
-    /// The same for a connection: others see that its user is there.
-    pub fn enter(self: &Arc<Self>, reader: &Arc<Reader>) -> Subscription {
-        let came = !self.is_online(reader.user());
-        let subscription = self.begin(reader, true);
+        let came = reader.is_connection() && !self.is_connected(reader.user());
+        self.lock().readers.push(reader.clone());
         if came {
             self.tell_presence(reader.user(), true);
         }
-        subscription
-    }
-
-    fn begin(self: &Arc<Self>, reader: &Arc<Reader>, present: bool) -> Subscription {
-        self.lock().readers.push(reader.clone());
-        Subscription { log: self.clone(), reader: reader.clone(), present }
+        Subscription { log: self.clone(), reader: reader.clone() }
     }
 
     /// Who reads the room at this moment, in order of id.
@@ -248,8 +238,8 @@ impl RoomLog {
         self.repairing.store(false, Ordering::Release);
     }
 
-    fn is_online(&self, user: &UserId) -> bool {
-        self.lock().readers.iter().any(|reader| reader.user() == user)
+    fn is_connected(&self, user: &UserId) -> bool {
+        self.lock().readers.iter().any(|reader| reader.is_connection() && reader.user() == user)
     }
 
     fn tell_presence(&self, user: &UserId, online: bool) {
@@ -301,7 +291,6 @@ impl RoomLog {
 pub struct Subscription {
     log: Arc<RoomLog>,
     reader: Arc<Reader>,
-    present: bool,
 }
 
 impl Subscription {
@@ -314,7 +303,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.log.unsubscribe(&self.reader);
-        if self.present && !self.log.is_online(self.reader.user()) {
+        if self.reader.is_connection() && !self.log.is_connected(self.reader.user()) {
             self.log.tell_presence(self.reader.user(), false);
         }
     }

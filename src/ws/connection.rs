@@ -146,7 +146,7 @@ impl<'a> Connection<'a> {
     fn new(context: &'a Context, caller: Caller) -> Self {
         Self {
             context,
-            reader: Arc::new(Reader::new(caller.id.clone())),
+            reader: Arc::new(Reader::of_connection(caller.id.clone())),
             caller,
             rooms: HashMap::new(),
             behind: VecDeque::new(),

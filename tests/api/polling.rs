@@ -176,4 +176,13 @@ async fn a_named_room_is_not_gone_for_being_one_of_many() {
         (each(&named["rooms"], "roomId"), &named["gone"]),
         (vec![json!("r7"), json!("oldest")], &json!(["nowhere"]))
     );
+    // Something moves in the oldest: it is the newest then, for polls and for those who watch.
+    let mut watching = server.socket("ben").await;
+    watching.done(json!({ "type": "watch" })).await;
+    watching.frame("meta").await;
+    let known = tag(&ben, LIST).await;
+    let (poll, _) = tokio::join!(held(&ben, LIST, &known), say(&ann, "oldest", "still here"));
+    assert_eq!(poll.ok(200)["rooms"][0]["roomId"], "oldest");
+    let meta = watching.frame("meta").await;
+    assert_eq!(meta["rooms"][0]["roomId"], "oldest", "{meta}");
 }

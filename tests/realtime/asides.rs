@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, Socket, TestServer, make_room};
+use crate::support::{Api, Socket, TestServer, eventually, make_room};
 
 async fn garden(server: &TestServer) -> ([Api; 2], Socket, Socket) {
     let people = server.people(["ann", "ben"]).await;
@@ -49,6 +49,28 @@ async fn presence_counts_people_and_not_connections() {
     let left = json!({ "type": "presence", "roomId": "garden", "userId": "ben", "online": false });
     assert_eq!(ann.frame("presence").await, left);
     assert_eq!(presence().await, json!({ "online": ["ann"], "count": 1 }));
+}
+
+#[tokio::test]
+async fn a_held_poll_hides_no_coming_and_going_of_the_same_user() {
+    let server = TestServer::start().await;
+    let ([_, polling], mut ann, mut ben) = garden(&server).await;
+    let tag = polling.get("/api/chat/rooms/garden/meta").await.header("etag").to_owned();
+    let poll = tokio::spawn(async move {
+        polling.get_with("/api/chat/rooms/garden/meta?wait=30", &[("if-none-match", &tag)]).await
+    });
+    ben.done(json!({ "type": "unsubscribe", "roomId": "garden" })).await;
+    assert_eq!(ann.frame("presence").await["online"], false);
+    // Whoever holds a poll is listed all the same: they read.
+    let api = server.api("ann");
+    eventually("the poll is held", || async {
+        let online = api.get("/api/chat/rooms/garden/presence").await.ok(200);
+        (online["online"] == json!(["ann", "ben"])).then_some(())
+    })
+    .await;
+    ben.subscribe("garden", json!({})).await;
+    assert_eq!(ann.frame("presence").await["online"], true);
+    poll.abort();
 }
 
 #[tokio::test]
