@@ -25,8 +25,10 @@ use crate::ws;
 const LOBBY: &str = "lobby";
 /// How long a stop waits for what is running.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longest frame from a client, in bytes.
+/// Longest frame from a client, in bytes, as long as that fits the longest message.
 const FRAME_BYTES: usize = 64 << 10;
+/// Bytes a character can take in JSON: two escapes of six.
+const CHARACTER_BYTES: usize = 12;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ impl Server {
         let connections = ws::Settings {
             limits: protocol::Limits {
                 message_chars: config.message_chars as usize,
-                frame_bytes: FRAME_BYTES,
+                frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.message_chars as usize + (16 << 10)),
                 rooms_per_connection: config.rooms_per_connection as usize,
                 sends_per_second: if limits_on { config.sends_per_second } else { 0 },
             },
