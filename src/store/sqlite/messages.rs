@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::Row;
 
 use super::Sqlite;
-use super::rows::{Locked, insert_message, lock_room, message, no_member, sql};
+use super::rows::{Locked, insert_message, lock_room, message, message_columns, no_member, sql};
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -221,16 +221,11 @@ fn may_change(room: &Locked, message: &Message, action: Action) -> Result<()> {
 }
 
 async fn find(tx: &mut Tx, room: &RoomId, id: &MessageId) -> Result<Option<Message>> {
-    let row = sqlx::query(
-        "select x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
-                x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to, x.reactions,
-                x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
-         from message x where x.room_id = $1 and x.id = $2",
-    )
-    .bind(room.as_str())
-    .bind(id.as_str())
-    .fetch_optional(tx)
-    .await?;
+    let row = sqlx::query(concat!("select ", message_columns!(), " from message x where x.room_id = $1 and x.id = $2"))
+        .bind(room.as_str())
+        .bind(id.as_str())
+        .fetch_optional(tx)
+        .await?;
     row.map(|row| message(&row, room)).transpose()
 }
 

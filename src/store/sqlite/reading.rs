@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::Sqlite;
-use super::rows::{head, lock_room, member, message, next_user_rev, no_member, number, sql};
+use super::rows::{head, lock_room, member, message, message_columns, next_user_rev, no_member, number, sql};
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::model::{Changes, Commit, Head, Member, Message, ReadPosition, RoomId, UserChange, UserChangeKind, UserId};
@@ -24,10 +24,9 @@ macro_rules! page_sql {
                         case r.history_for when 'joined' then m.joined_seq else 1 end as first_seq
                  from room r left join member m on m.room_id = r.id and m.user_id = $2
                  where r.id = $1)
-             select me.*, x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
-                    x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to,
-                    x.reactions, x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
-             from me left join (
+             select me.*, ",
+            message_columns!(),
+            " from me left join (
                  select * from message
                  where room_id = $1 and ",
             $condition,
@@ -109,15 +108,13 @@ impl Sqlite {
 
     /// Changes after `rev`, for one who follows the room and knows its members.
     pub async fn changes(&self, room: &RoomId, rev: u64, limit: u32) -> Result<Changes> {
-        let rows = sqlx::query(
-            "select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
-                    x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
-                    x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to,
-                    x.reactions, x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
-             from room r left join (
+        let rows = sqlx::query(concat!(
+            "select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at, ",
+            message_columns!(),
+            " from room r left join (
                  select * from message where room_id = $1 and rev > $2 order by rev limit $3) x on true
              where r.id = $1 order by x.rev",
-        )
+        ))
         .bind(room.as_str())
         .bind(sql(rev))
         .bind(i64::from(limit))

@@ -6,7 +6,9 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
-use super::rows::{Locked, head, json, lock_room, member, message, next_user_rev, no_member, number, sql};
+use super::rows::{
+    Locked, head, json, lock_room, member, message, message_columns, next_user_rev, no_member, number, sql,
+};
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::model::{
@@ -23,11 +25,9 @@ macro_rules! room_sql {
     ($rest:literal) => {
         concat!(
             "select r.id, r.kind, r.key, r.title, r.metadata, r.history_for, r.created_at, r.last_seq, r.rev,
-                    r.last_message_at, r.member_count, m.role as member_role, m.joined_seq, m.last_read_seq,
-                    x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
-                    x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to,
-                    x.reactions, x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at
-             from room r left join member m on m.room_id = r.id and m.user_id = $1
+                    r.last_message_at, r.member_count, m.role as member_role, m.joined_seq, m.last_read_seq, ",
+            message_columns!(),
+            " from room r left join member m on m.room_id = r.id and m.user_id = $1
              left join message x on x.room_id = r.id and x.seq = r.last_seq and m.user_id is not null
              where ",
             $rest

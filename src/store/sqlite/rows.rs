@@ -74,7 +74,17 @@ pub(super) fn member(row: &SqliteRow) -> Result<Option<Member>> {
     }))
 }
 
-/// A message of the columns in the table, its `seq` and `rev` as `message_seq` and `message_rev`.
+/// The columns of a message `x`, named so that they do not clash with those of its room.
+macro_rules! message_columns {
+    () => {
+        "x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
+         x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to, x.reactions,
+         x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at"
+    };
+}
+pub(super) use message_columns;
+
+/// A message of the columns of [`message_columns`].
 pub(super) fn message(row: &SqliteRow, room_id: &RoomId) -> Result<Message> {
     let moderation: Option<String> = row.try_get("moderation")?;
     Ok(Message {
