@@ -18,6 +18,9 @@ pub struct Reader {
     user: UserId,
     is_connection: bool,
     inbox: Mutex<Inbox>,
+    /// Best-effort frames, and the room each is about. They wait here, where they are bounded, until the reader has
+    /// nothing better to send.
+    asides: Mutex<VecDeque<(RoomId, Frame)>>,
     wake: Notify,
 }
 
@@ -28,14 +31,12 @@ pub struct Inbox {
     pub rooms: HashSet<RoomId>,
     /// Rooms of the user's list that moved, came or went.
     pub listed: HashSet<RoomId>,
-    /// Best-effort frames, and the room each is about.
-    pub asides: VecDeque<(RoomId, Frame)>,
 }
 
 impl Reader {
     /// A held poll on behalf of a user. It comes and goes too often for others to be told.
     pub fn of_poll(user: UserId) -> Self {
-        Self { user, is_connection: false, inbox: Mutex::default(), wake: Notify::new() }
+        Self { user, is_connection: false, inbox: Mutex::default(), asides: Mutex::default(), wake: Notify::new() }
     }
 
     /// A connection on behalf of a user: others are told when they come and go.
@@ -76,11 +77,16 @@ impl Reader {
         }
     }
 
+    /// The best-effort frames that wait, and forgets them.
+    pub fn take_asides(&self) -> VecDeque<(RoomId, Frame)> {
+        std::mem::take(&mut *self.asides.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub(super) fn aside(&self, room: &RoomId, frame: Frame) {
-        let mut inbox = self.lock();
-        if inbox.asides.len() < ASIDES {
-            inbox.asides.push_back((room.clone(), frame));
-            drop(inbox);
+        let mut asides = self.asides.lock().unwrap_or_else(PoisonError::into_inner);
+        if asides.len() < ASIDES {
+            asides.push_back((room.clone(), frame));
+            drop(asides);
             self.wake.notify_one();
         }
     }
@@ -88,5 +94,23 @@ impl Reader {
     fn lock(&self) -> MutexGuard<'_, Inbox> {
         // No code here can panic while it holds the lock half way through a change.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_effort_frames_are_bounded_however_often_a_reader_looks_elsewhere() {
+        let reader = Reader::of_connection("ann".parse().expect("an id"));
+        let room: RoomId = "r".parse().expect("an id");
+        for _ in 0..10 {
+            (0..ASIDES).for_each(|_| reader.aside(&room, Frame::from_static("{}")));
+            reader.mark(&room);
+            assert_eq!(reader.take().rooms.len(), 1, "a reader who is behind looks for what moved");
+        }
+        assert_eq!(reader.take_asides().len(), ASIDES);
+        assert!(reader.take_asides().is_empty());
     }
 }

@@ -73,7 +73,6 @@ impl Connection<'_> {
     pub(super) fn leave(&mut self, room: &RoomId) {
         self.rooms.remove(room);
         self.behind.retain(|other| other != room);
-        self.asides.retain(|(other, _)| other != room);
     }
 
     async fn subscribe(&mut self, id: Option<FrameId>, request: Subscribe) -> Result<()> {

@@ -53,7 +53,6 @@ pub(super) struct Connection<'a> {
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
     pub(super) watched: Option<Watched>,
-    pub(super) asides: VecDeque<(RoomId, Frame)>,
     /// Answers, in the order of what they answer. At most those of one frame wait: the next is read after them.
     pub(super) replies: Vec<Frame>,
     /// When a read that failed is tried again.
@@ -151,7 +150,6 @@ impl<'a> Connection<'a> {
             rooms: HashMap::new(),
             behind: VecDeque::new(),
             watched: None,
-            asides: VecDeque::new(),
             replies: Vec::new(),
             retry: None,
             bucket: context.chat.limits().connection(),

@@ -49,8 +49,10 @@ impl Connection<'_> {
         }
         if self.behind.is_empty() {
             // Never in front of messages.
-            for (_, frame) in std::mem::take(&mut self.asides) {
-                socket.feed(frame).await?;
+            for (room, frame) in self.reader.take_asides() {
+                if self.rooms.contains_key(&room) {
+                    socket.feed(frame).await?;
+                }
             }
             Box::pin(self.tell_moved()).await;
             for frame in std::mem::take(&mut self.replies) {
@@ -63,13 +65,12 @@ impl Connection<'_> {
 
     /// Takes note of what moved.
     fn absorb(&mut self) {
-        let Inbox { rooms, listed, asides } = self.reader.take();
+        let Inbox { rooms, listed } = self.reader.take();
         for room in rooms {
             if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
                 self.behind.push_back(room);
             }
         }
-        self.asides.extend(asides.into_iter().filter(|(room, _)| self.rooms.contains_key(room)));
         if let Some(watched) = self.watched.as_mut().filter(|_| !listed.is_empty()) {
             watched.moved.extend(listed);
             watched.due.get_or_insert_with(|| Instant::now() + GATHER);
