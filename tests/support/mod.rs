@@ -2,21 +2,25 @@
 //! them, and a client's log kept exactly by the contract. Nothing here knows what is right; that is the tests' part.
 
 mod client;
+mod data;
 mod identity;
 mod log;
 mod process;
 mod rooms;
 mod server;
+mod services;
 mod socket;
 
 use std::time::Duration;
 
 pub(crate) use client::{Api, Reply, raw_request, write_all};
+pub(crate) use data::database_url;
 pub(crate) use identity::{SECRET, claims, in_seconds, token, token_with};
 pub(crate) use log::Log;
 pub(crate) use process::Process;
 pub(crate) use rooms::{each, make_room, meta, say};
-pub(crate) use server::{TestServer, database_url};
+pub(crate) use server::TestServer;
+pub(crate) use services::{PASSWORD, Postgres, Redis, RedisCluster};
 pub(crate) use socket::{Handshake, Socket};
 
 /// How long a condition may take to come true. Generous: it is only ever waited out by a test that fails.
