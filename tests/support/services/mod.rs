@@ -114,7 +114,7 @@ fn children(process: u32) -> Vec<u32> {
 }
 
 /// A port nobody listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let (random, _) = Uuid::new_v4().as_u64_pair();
         let span = u64::from(PORTS.end - PORTS.start);

@@ -10,7 +10,7 @@ use super::{Daemon, folder, free_port, program, unprivileged};
 
 const PACKAGE: &str = "postgresql";
 /// Of the user `postgres`, for connections by TCP.
-pub(crate) const PASSWORD: &str = "tests";
+pub(crate) const PASSWORD: &str = "open-sesame";
 
 /// A running server, or one that was killed and may be started again.
 pub(crate) struct Postgres {
@@ -79,6 +79,15 @@ impl Postgres {
             drop(std::fs::remove_file(left));
         }
         tokio::task::block_in_place(|| self.run());
+    }
+
+    /// Runs again, whatever was done to it.
+    pub(crate) fn recovered(mut self) -> Self {
+        match &self.daemon {
+            Some(daemon) => daemon.signal("CONT"),
+            None => self.start_again(),
+        }
+        self
     }
 
     /// Sends a signal to all its processes, such as `STOP` and `CONT`.
