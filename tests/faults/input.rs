@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{Cluster, PASSWORD, Plan, Process, SECRET, eventually, make_room, say};
+use crate::support::{Cluster, Instance, PASSWORD, Plan, Process, SECRET, eventually, make_room, say};
 
 /// How a program ends that cannot use its database, and what it says.
 fn refused(arguments: &[&str], database_url: &str, environment: &[(&str, &str)]) -> String {
@@ -190,4 +190,35 @@ async fn a_redis_url_that_is_none_is_refused_by_name() {
     for nonsense in ["http://localhost", "redis//localhost", "localhost:6379"] {
         assert_names(&refused(&[], &url, &[("REDIS_URL", nonsense)]), &["redis_url", "redis-url"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_urls_of_the_application_s_own_library_work_as_they_are() {
+    let cluster = Cluster::prepared(Plan { instances: 1, ..Plan::default() }).await;
+    cluster.postgres().run_on(&cluster.database, "create schema chat").await;
+    let query = "schema=chat&pgbouncer=true&connection_limit=5&pool_timeout=10&connect_timeout=5&sslmode=prefer";
+    let url = format!("{}?{query}", cluster.postgres().url(&cluster.database).replace("postgres://", "postgresql://"));
+    let mut instance = Instance::new(&[("DATABASE_URL", &url)]);
+    instance.start().await;
+    instance.api("ann").get("/api/session").await.ok(200);
+    make_room(&instance.api("ann"), "garden", "GROUP", &[]).await;
+    for n in 0..20 {
+        say(&instance.api("ann"), "garden", &n.to_string()).await;
+    }
+    let count = "select count(*) from chat.message";
+    let count: i64 = sqlx::query_scalar(count).fetch_one(&mut cluster.beside().await).await.unwrap();
+    assert_eq!(count, 21, "it is in another schema");
+    let used = "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    let used: i64 = sqlx::query_scalar(used).fetch_one(&mut cluster.beside().await).await.unwrap();
+    assert!((1..=5).contains(&used), "{used} connections are more than was allowed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_shared_database_nobody_comes_in_by_name_unless_that_is_said() {
+    let cluster = Cluster::prepared(Plan { instances: 1, ..Plan::default() }).await;
+    let url = cluster.postgres().url(&cluster.database);
+    let mut process = Process::start(&["--port", "0"], &[("DATABASE_URL", &url)]);
+    let (status, errors) = tokio::task::block_in_place(|| process.ended());
+    assert_eq!(status.code(), Some(2), "{errors}");
+    assert!(errors.contains("JWT_SECRET"), "{errors}");
 }

@@ -213,8 +213,8 @@ impl Parser {
                 done = self.rest.len(); // no client's command: PostgreSQL, or nonsense
                 break;
             }
-            let Some(parts) = parts(&self.rest[done..]) else { break };
-            let end = done + parts.last().map_or(0, |&(_, end)| end + 2);
+            let Some((parts, length)) = parts(&self.rest[done..]) else { break };
+            let end = done + length;
             look(&mut Command { bytes: &mut self.rest[done..end], parts });
             done = end;
         }
@@ -222,8 +222,8 @@ impl Parser {
     }
 }
 
-/// Where the parts of a command lie, if all of it is there.
-fn parts(bytes: &[u8]) -> Option<Vec<(usize, usize)>> {
+/// Where the parts of a command lie, and how long it is, if all of it is there.
+fn parts(bytes: &[u8]) -> Option<(Vec<(usize, usize)>, usize)> {
     let (count, mut at) = number(bytes, 0)?;
     let mut parts = Vec::with_capacity(count);
     for _ in 0..count {
@@ -231,7 +231,7 @@ fn parts(bytes: &[u8]) -> Option<Vec<(usize, usize)>> {
         parts.push((start, start + length));
         at = start + length + 2;
     }
-    (at <= bytes.len()).then_some(parts)
+    (at <= bytes.len()).then_some((parts, at))
 }
 
 /// The number of a line such as `$12`, and where the next one begins.
@@ -244,7 +244,7 @@ fn number(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
 
 #[test]
 fn commands_are_found_however_they_are_cut() {
-    let said = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$5\r\n1\r\n2\r\n\r\n*1\r\n$4\r\nPING\r\n*3\r\n$8\r\nspublish\r\n$2\r\nbc\r\n$0\r\n\r\n";
+    let said = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\na\r\n$6\r\n1\r\n2\r\n\r\n*1\r\n$4\r\nPING\r\n*3\r\n$8\r\nspublish\r\n$2\r\nbc\r\n$0\r\n\r\n";
     for cut in 1..said.len() {
         let mut parser = Parser::default();
         let mut names = Vec::new();
