@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Head, Message, RoomId, UserId};
+use super::{Head, History, Message, RoomId, UserId};
 
 /// A write that is committed: what those who follow the room and the users have to learn.
 #[derive(Debug, Clone)]
 pub struct Commit {
+    /// The history it belongs to.
+    pub history: History,
     /// The room.
     pub room_id: RoomId,
     /// Each message it wrote or changed, by `rev`, without a hole between them.

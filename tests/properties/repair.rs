@@ -85,7 +85,15 @@ fn commit_all(changes: &[Change]) -> (BTreeMap<u64, Arc<Message>>, Vec<Arc<Messa
 }
 
 fn head(rev: u64, last_seq: u64) -> Head {
-    Head { kind: RoomKind::Group, history_for: HistoryFor::All, last_seq, rev, last_message_at: None }
+    Head {
+        history: History::trusted("h".to_owned()),
+        kind: RoomKind::Group,
+        history_for: HistoryFor::All,
+        last_seq,
+        rev,
+        last_message_at: None,
+        member_count: 1,
+    }
 }
 
 /// What the store answers after `rev`, in pages, by the table as it is at the end.
