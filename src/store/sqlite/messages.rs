@@ -22,14 +22,14 @@ const EMOJI_USERS: i64 = 50;
 impl Sqlite {
     /// The message that `user` sent under this id before, if it is the same one; looked up before limits and hooks,
     /// so that trying again is always allowed.
-    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Arc<Message>>> {
+    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Written>> {
         let (room, user, id, hash) = (room.clone(), user.clone(), draft.id.clone(), draft.hash());
         let mut connection = self.readers.acquire().await?;
         let sent = find_sent(&mut connection, &room, &user, &id, &hash).await;
         // In this order: who is a member after the message was read may have it as it was read.
         let (head, member) = super::reading::membership(&mut connection, &room, &user).await?;
         member.ok_or_else(|| no_member(head.kind))?;
-        sent
+        Ok(sent?.map(|message| Written { message, history: head.history, commit: None }))
     }
 
     /// Appends a message: number, insert, head and the sender's read position in one transaction.
@@ -170,7 +170,8 @@ async fn append(tx: &mut Tx, room: RoomId, user: UserId, draft: Draft) -> Result
 
 fn written(room: &Locked, message: Message) -> Written {
     let message = Arc::new(message);
-    let commit = Commit { history: room.head.history.clone(), room_id: room.id.clone(), changes: vec![message.clone()], users: Vec::new() };
+    let commit =
+        Commit { head: room.head.clone(), room_id: room.id.clone(), changes: vec![message.clone()], users: Vec::new() };
     Written { message, history: room.head.history.clone(), commit: Some(commit) }
 }
 

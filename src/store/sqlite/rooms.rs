@@ -241,7 +241,7 @@ async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option
         let role = if user == by { owner } else { Role::Member };
         users.push(super::members::insert(tx, &mut room, user, role).await?);
     }
-    Ok((id.clone(), Some(Commit { history: room.head.history, room_id: id, changes: vec![message.into()], users })))
+    Ok((id.clone(), Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users })))
 }
 
 async fn find_made(tx: &mut Tx, by: &UserId, new: &NewRoom, pair: Option<&str>) -> Result<Option<RoomId>> {
@@ -287,7 +287,7 @@ async fn update(tx: &mut Tx, id: RoomId, user: UserId, patch: RoomPatch) -> Resu
     }
     let event = SystemEvent { event: EventKind::Renamed, user_id: user.clone(), by_user_id: user, role: None, title };
     let message = room.write_event(tx, &event, "").await?;
-    Ok(Some(Commit { history: room.head.history, room_id: id, changes: vec![message.into()], users: Vec::new() }))
+    Ok(Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users: Vec::new() }))
 }
 
 /// A user's new place in a room, at the room's present head.

@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::model::{
-    Caller, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId, RoomKind,
-    SystemEvent, Timestamp, User, UserId, UserRole,
+    Caller, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId,
+    RoomKind, SystemEvent, Timestamp, User, UserId, UserRole,
 };
 
 /// A row whose text is none of the values its column may hold: the database was written by something else.
