@@ -23,8 +23,8 @@ impl Bucket {
         number.parse().ok().filter(|n| *n < BUCKETS).map(Self)
     }
 
-    /// The channel's name.
-    pub fn channel(self) -> String {
+    /// The name of its channel.
+    pub fn name(self) -> String {
         format!("chat:bus:{}", self.0)
     }
 

@@ -5,6 +5,7 @@
 mod bucket;
 mod outbox;
 mod redis;
+mod subscriptions;
 
 use std::collections::HashSet;
 
@@ -104,7 +105,7 @@ impl Broker {
     }
 
     /// Hears only these and what was joined of late.
-    pub fn keep(&self, buckets: &HashSet<Bucket>) {
+    pub fn keep(&self, buckets: HashSet<Bucket>) {
         if let Self::Redis(broker) = self {
             broker.keep(buckets);
         }

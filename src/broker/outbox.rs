@@ -155,7 +155,7 @@ fn append(messages: &mut Vec<(Bucket, BusMessage)>, bucket: Bucket, message: Bus
 }
 
 async fn publish_one(redis: &Redis, bucket: Bucket, message: &BusMessage) {
-    let channel = redis.name(&bucket.channel());
+    let channel = redis.name(&bucket.name());
     let payload = message.encode();
     let commands = redis.commands();
     let sent = if redis.is_clustered() {

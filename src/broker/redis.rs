@@ -2,20 +2,20 @@
 //! published behind it on the same connection has come back through it; the whole counts as proven while such a
 //! probe comes back every second, through every node that is subscribed to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::interfaces::{ClusterInterface, EventInterface, PubsubInterface};
 use fred::types::Message;
-use fred::types::config::Server;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
-use super::bucket::{BUCKETS, Bucket};
+use super::bucket::Bucket;
 use super::outbox::{Outbox, Sent};
+use super::subscriptions::{Subscriptions, Work};
 use super::{Cause, Heard};
 use crate::lifecycle::Lifecycle;
 use crate::protocol::publication::{BusMessage, InstanceId};
@@ -26,12 +26,6 @@ use crate::telemetry;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often the bus has to prove that it lives.
 const ROUND: Duration = Duration::from_secs(1);
-/// How old the last proof may be.
-const PROOF: Duration = Duration::from_millis(2500);
-/// How long the bus is not believed after it was found to have lost something.
-const DOUBT: Duration = Duration::from_secs(30);
-/// How long a bucket is heard after it was wanted last.
-const LINGER: Duration = Duration::from_secs(30);
 /// Rounds between two looks at which node a slot belongs to.
 const SYNC: u32 = 5;
 
@@ -47,59 +41,19 @@ pub struct RedisBroker {
 struct Shared {
     redis: Redis,
     instance: InstanceId,
-    state: Mutex<State>,
+    state: Mutex<Subscriptions>,
     /// Buckets to subscribe to or to leave.
     wanted: Notify,
     /// A probe came back.
     proved: Notify,
 }
 
-#[derive(Debug)]
-struct State {
-    buckets: Vec<Slot>,
-    leaving: Vec<Bucket>,
-    connected: bool,
-    /// One more with each connection: a probe of an older one proves nothing.
-    generation: u64,
-    /// Buckets whose probe of this round has not come back.
-    awaited: HashSet<Bucket>,
-    last_proof: Option<Instant>,
-    doubted: Option<Instant>,
-    /// A connection was lost; once all is heard again, somebody has to look for what was missed.
-    missed: bool,
-    rotation: usize,
-}
-
-#[derive(Debug, Clone)]
-struct Slot {
-    phase: Phase,
-    used: Instant,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Off,
-    /// To be subscribed to, or subscribed to and not proven.
-    Wanted,
-    Live,
-}
-
 impl RedisBroker {
     pub(super) fn start(redis: Redis, lifecycle: &Lifecycle) -> Self {
         let instance = InstanceId::new_v4();
-        let state = State {
-            buckets: vec![Slot { phase: Phase::Off, used: Instant::now() }; usize::from(BUCKETS)],
-            leaving: Vec::new(),
-            connected: false,
-            generation: 0,
-            awaited: HashSet::new(),
-            last_proof: None,
-            doubted: None,
-            missed: false,
-            rotation: 0,
-        };
+        let state = Mutex::new(Subscriptions::new());
         let (wanted, proved) = (Notify::new(), Notify::new());
-        let shared = Arc::new(Shared { redis: redis.clone(), instance, state: Mutex::new(state), wanted, proved });
+        let shared = Arc::new(Shared { redis: redis.clone(), instance, state, wanted, proved });
         // Before the connection is made, so that nothing of it is missed.
         let messages = super::Mutex::new(redis.subscriber().message_rx());
         let (keeping, life) = (shared.clone(), lifecycle.clone());
@@ -122,10 +76,10 @@ impl RedisBroker {
             proved.as_mut().enable();
             {
                 let state = self.shared.lock();
-                if buckets.iter().all(|bucket| state.buckets[bucket.index()].phase == Phase::Live) {
+                if buckets.iter().all(|bucket| state.is_live(*bucket)) {
                     return true;
                 }
-                if !state.connected {
+                if !state.is_connected() {
                     return false;
                 }
             }
@@ -136,34 +90,20 @@ impl RedisBroker {
     }
 
     pub(super) fn is_live(&self, bucket: Bucket) -> bool {
-        self.shared.lock().buckets[bucket.index()].phase == Phase::Live
+        self.shared.lock().is_live(bucket)
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        self.shared.redis.is_usable() && self.shared.lock().is_proven(Instant::now())
+        self.shared.redis.is_usable() && self.shared.lock().is_proven()
     }
 
     pub(super) fn doubt(&self) {
-        self.shared.lock().doubted = Some(Instant::now());
+        self.shared.lock().doubt();
     }
 
-    pub(super) fn keep(&self, buckets: &HashSet<Bucket>) {
-        let now = Instant::now();
-        let mut state = self.shared.lock();
-        for bucket in Bucket::all() {
-            let slot = &mut state.buckets[bucket.index()];
-            if buckets.contains(&bucket) {
-                slot.used = now;
-            } else if slot.phase != Phase::Off
-                && bucket != self.shared.own_bucket()
-                && now.duration_since(slot.used) > LINGER
-            {
-                // Under the same lock as `want`: whoever wants it from now on subscribes anew.
-                slot.phase = Phase::Off;
-                state.leaving.push(bucket);
-            }
-        }
-        if !state.leaving.is_empty() {
+    pub(super) fn keep(&self, mut buckets: HashSet<Bucket>) {
+        buckets.insert(self.shared.own_bucket());
+        if self.shared.lock().keep(&buckets) {
             self.shared.wanted.notify_one();
         }
     }
@@ -189,7 +129,7 @@ impl RedisBroker {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Subscriptions> {
         // No code here can panic while it holds the lock half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,18 +140,7 @@ impl Shared {
     }
 
     fn want(&self, buckets: &[Bucket]) {
-        let mut state = self.lock();
-        let mut new = false;
-        for bucket in buckets {
-            let slot = &mut state.buckets[bucket.index()];
-            slot.used = Instant::now();
-            if slot.phase == Phase::Off {
-                slot.phase = Phase::Wanted;
-                new = true;
-            }
-        }
-        drop(state);
-        if new {
+        if self.lock().want(buckets) {
             self.wanted.notify_one();
         }
     }
@@ -254,22 +183,15 @@ impl Shared {
         format!("{}.{generation}", self.instance)
     }
 
-    /// A probe came back. Returns whether with it everything is heard again after a connection was lost.
+    /// A probe came back, maybe another instance's. Returns whether with it everything is heard again after a
+    /// connection was lost.
     fn came_back(&self, bucket: Bucket, nonce: &str) -> bool {
-        let mut state = self.lock();
-        if nonce != self.nonce(state.generation) {
+        let Some((instance, generation)) = nonce.split_once('.') else { return false };
+        let (Ok(instance), Ok(generation)) = (instance.parse::<InstanceId>(), generation.parse()) else { return false };
+        if instance != self.instance {
             return false;
         }
-        let slot = &mut state.buckets[bucket.index()];
-        if slot.phase == Phase::Wanted {
-            slot.phase = Phase::Live;
-        }
-        if state.awaited.remove(&bucket) && state.awaited.is_empty() {
-            state.last_proof = Some(Instant::now());
-        }
-        let again = state.missed && state.buckets.iter().all(|slot| slot.phase != Phase::Wanted);
-        state.missed &= !again;
-        drop(state);
+        let again = self.lock().came_back(bucket, generation);
         self.proved.notify_waiters();
         again
     }
@@ -312,17 +234,7 @@ impl Shared {
 
     /// A connection came or went: what was heard through the one before proves nothing about this one.
     fn renew(&self, connected: bool) {
-        let mut state = self.lock();
-        state.generation += 1;
-        state.connected = connected;
-        state.awaited.clear();
-        let mut missed = false;
-        for slot in state.buckets.iter_mut().filter(|slot| slot.phase == Phase::Live) {
-            slot.phase = Phase::Wanted;
-            missed = true;
-        }
-        state.missed |= missed;
-        drop(state);
+        self.lock().renew(connected);
         if !connected {
             self.redis.set_usable(false);
         }
@@ -332,34 +244,26 @@ impl Shared {
 
     /// Leaves what is no longer wanted, then subscribes to and probes what is wanted and not proven.
     async fn subscribe_all(&self) {
-        let (leaving, wanted, generation) = {
-            let mut state = self.lock();
-            if !state.connected {
-                return;
-            }
-            let wanted: Vec<Bucket> =
-                Bucket::all().filter(|b| state.buckets[b.index()].phase == Phase::Wanted).collect();
-            (std::mem::take(&mut state.leaving), wanted, state.generation)
-        };
+        let Some(Work { leave, subscribe, generation }) = self.lock().work() else { return };
         let client = self.redis.subscribing();
-        let names = |buckets: &[Bucket]| buckets.iter().map(|b| self.redis.name(&b.channel())).collect::<Vec<_>>();
+        let names = |buckets: &[Bucket]| buckets.iter().map(|b| self.redis.name(&b.name())).collect::<Vec<_>>();
         if self.redis.is_clustered() {
             // One at a time: several of different nodes in one command are refused.
-            for name in names(&leaving) {
+            for name in names(&leave) {
                 self.redis.run(Area::Bus, Box::pin(client.sunsubscribe(name))).await;
             }
-            for name in names(&wanted) {
+            for name in names(&subscribe) {
                 self.redis.run(Area::Bus, Box::pin(client.ssubscribe(name))).await;
             }
         } else {
-            if !leaving.is_empty() {
-                self.redis.run(Area::Bus, Box::pin(client.unsubscribe(names(&leaving)))).await;
+            if !leave.is_empty() {
+                self.redis.run(Area::Bus, Box::pin(client.unsubscribe(names(&leave)))).await;
             }
-            if !wanted.is_empty() {
-                self.redis.run(Area::Bus, Box::pin(client.subscribe(names(&wanted)))).await;
+            if !subscribe.is_empty() {
+                self.redis.run(Area::Bus, Box::pin(client.subscribe(names(&subscribe)))).await;
             }
         }
-        self.probe(&wanted, generation).await;
+        self.probe(&subscribe, generation).await;
     }
 
     /// Publishes a probe on each bucket, on the connection that is to hear it, so behind its subscription.
@@ -367,7 +271,7 @@ impl Shared {
         let client = self.redis.subscribing();
         let payload = BusMessage::Probe(self.nonce(generation)).encode();
         let probes = buckets.iter().map(|bucket| {
-            let (client, channel, payload) = (client.clone(), self.redis.name(&bucket.channel()), payload.as_slice());
+            let (client, channel, payload) = (client.clone(), self.redis.name(&bucket.name()), payload.as_slice());
             async move {
                 if self.redis.is_clustered() {
                     self.redis.run(Area::Bus, Box::pin(client.spublish::<u64, _, _>(channel, payload))).await
@@ -382,13 +286,12 @@ impl Shared {
     /// One round of proof. Too slow is as good as not at all.
     async fn prove(&self) {
         let deadline = Instant::now() + SLOW;
-        let (asked, generation) = {
-            let mut state = self.lock();
-            state.rotation += 1;
-            let asked = self.one_per_node(&state);
-            state.awaited = asked.iter().copied().collect();
-            (asked, state.generation)
+        let routing = self.redis.subscriber().cached_cluster_state();
+        let node_of = |bucket: Bucket| {
+            let slot = fred::util::redis_keyslot(self.redis.name(&bucket.name()).as_bytes());
+            routing.as_ref().and_then(|routing| routing.get_server(slot)).cloned()
         };
+        let (asked, generation) = self.lock().begin_round(node_of);
         if !asked.is_empty() {
             // It may hang for as long as a command may: the round is over before.
             drop(timeout_at(deadline, self.probe(&asked, generation)).await);
@@ -397,37 +300,15 @@ impl Shared {
             let proved = self.proved.notified();
             tokio::pin!(proved);
             proved.as_mut().enable();
-            if self.lock().awaited.is_empty() || timeout_at(deadline, proved).await.is_err() {
+            if self.lock().is_round_over() || timeout_at(deadline, proved).await.is_err() {
                 break;
             }
         }
-        let mut state = self.lock();
-        let back = !asked.is_empty() && state.awaited.is_empty() && state.generation == generation;
-        state.awaited.clear();
-        let proven = back && state.is_proven(Instant::now());
-        drop(state);
+        let (back, proven) = {
+            let mut state = self.lock();
+            (state.end_round(generation) && !asked.is_empty(), state.is_proven())
+        };
         self.redis.set_usable(back);
-        metrics::gauge!(telemetry::BUS_PROVEN).set(f64::from(u8::from(proven)));
-    }
-
-    /// A live bucket of each node, another one each round.
-    fn one_per_node(&self, state: &State) -> Vec<Bucket> {
-        let live = Bucket::all().filter(|bucket| state.buckets[bucket.index()].phase == Phase::Live);
-        let routing = self.redis.subscriber().cached_cluster_state();
-        let mut nodes: HashMap<Option<Server>, Vec<Bucket>> = HashMap::new();
-        for bucket in live {
-            let slot = fred::util::redis_keyslot(self.redis.name(&bucket.channel()).as_bytes());
-            let node = routing.as_ref().and_then(|routing| routing.get_server(slot)).cloned();
-            nodes.entry(node).or_default().push(bucket);
-        }
-        nodes.values().map(|buckets| buckets[state.rotation % buckets.len()]).collect()
-    }
-}
-
-impl State {
-    fn is_proven(&self, now: Instant) -> bool {
-        self.connected
-            && self.last_proof.is_some_and(|proof| now.duration_since(proof) < PROOF)
-            && self.doubted.is_none_or(|doubted| now.duration_since(doubted) > DOUBT)
+        metrics::gauge!(telemetry::BUS_PROVEN).set(f64::from(u8::from(back && proven)));
     }
 }

@@ -88,6 +88,6 @@ impl Chat {
         let rooms = self.0.hub.rooms();
         let users = self.0.hub.users();
         let rooms = rooms.iter().map(|log| Bucket::of(log.id().as_str()));
-        self.0.broker.keep(&rooms.chain(users.iter().map(|feed| Bucket::of(feed.user().as_str()))).collect());
+        self.0.broker.keep(rooms.chain(users.iter().map(|feed| Bucket::of(feed.user().as_str()))).collect());
     }
 }

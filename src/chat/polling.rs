@@ -72,7 +72,6 @@ impl Chat {
         let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {
             let followed = self.follow(user, room).await?;
-            followed.log.polled(user);
             if let Some((rev, _)) = floor.take().filter(|(rev, _)| *rev > followed.head.rev) {
                 // The tag came from an instance that knew more: what is answered never goes back.
                 self.reach(&followed.log, rev).await?;

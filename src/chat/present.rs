@@ -13,8 +13,8 @@ use crate::protocol::publication::{Aside, AsideKind};
 
 /// Members above which a room only counts who is present: with more, coming and going is all one would hear.
 const SHOWN: u64 = 200;
-/// How often those who poll are looked at: they go by no longer coming.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often it looks whether it is time to renew, or Redis is back.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Who is present.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Chat {
     /// Who of a room's members is present, at any instance.
     pub async fn presence(&self, user: &UserId, room: &RoomId) -> Result<Online> {
         let followed = self.follow(user, room).await?;
-        let users = self.0.presence.online(room, followed.log.present()).await;
+        let users = self.0.presence.online(room, followed.log.readers()).await;
         let shown = followed.head.member_count <= SHOWN;
         Ok(Online { count: users.len(), users: shown.then_some(users) })
     }
@@ -44,7 +44,7 @@ impl Chat {
             tokio::select! {
                 () = self.0.lifecycle.draining() => return,
                 () = touched.woken() => {}
-                _ = look.tick() => self.0.hub.rooms().iter().filter(|log| log.is_polled()).for_each(|log| touched.mark(log.id())),
+                _ = look.tick() => {}
             }
             for room in touched.take() {
                 self.tell_moves(&room).await;
@@ -54,7 +54,7 @@ impl Chat {
             if renewed.elapsed() >= RENEWAL || (usable && !was_usable) {
                 renewed = Instant::now();
                 for log in self.0.hub.rooms() {
-                    self.0.presence.renew(log.id(), &log.present()).await;
+                    self.0.presence.renew(log.id(), &log.connected()).await;
                 }
             }
             was_usable = usable;
@@ -63,7 +63,7 @@ impl Chat {
 
     async fn tell_moves(&self, room: &RoomId) {
         let Some(log) = self.0.hub.followed(room) else { return };
-        let moves = log.moves(std::time::Instant::now());
+        let moves = log.moves();
         let small = log.known_head().is_some_and(|head| head.member_count <= SHOWN);
         let (came, went) = self.0.presence.update(room, moves.came, moves.went).await;
         for (users, online) in [(went, false), (came, true)] {

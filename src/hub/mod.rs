@@ -3,6 +3,7 @@
 //! across an await. Locks are taken room, then user list, then reader, and a map's guard never leaves this file.
 
 mod feed;
+mod moves;
 mod reader;
 mod room;
 
@@ -13,8 +14,9 @@ use std::time::{Duration, Instant};
 use dashmap::DashMap;
 
 pub use feed::{ListSubscription, UserFeed};
+pub use moves::{Moves, Touched};
 pub use reader::{Inbox, Reader};
-pub use room::{Lookup, Moves, NewestPage, Pull, RoomLog, Subscription, Touched};
+pub use room::{Lookup, NewestPage, Pull, RoomLog, Subscription};
 
 use crate::model::{RoomId, UserChangeKind, UserId};
 use crate::protocol::ServerFrame;

@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::value::RawValue;
-use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::OnceCell;
 
 use self::state::{EARLY, Known, Slot, State};
 use super::feed::UserFeed;
+use super::moves::{Moves, Touched};
 use super::reader::Reader;
 use super::{LINGER, Trust};
 use crate::model::{Changes, Head, HistoryFor, Member, RoomId, UserId};
@@ -31,41 +31,6 @@ pub struct RoomLog {
     repairing: AtomicBool,
     touched: Arc<Touched>,
     state: Mutex<State>,
-}
-
-/// Rooms in which somebody came or went, until the one who tells of it takes them. At most one entry a room.
-#[derive(Debug, Default)]
-pub struct Touched {
-    rooms: Mutex<HashSet<RoomId>>,
-    wake: Notify,
-}
-
-impl Touched {
-    /// Somebody came or went, or may have.
-    pub fn mark(&self, room: &RoomId) {
-        if self.rooms.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone()) {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Resolves once there are some.
-    pub fn woken(&self) -> Notified<'_> {
-        self.wake.notified()
-    }
-
-    /// Takes them.
-    pub fn take(&self) -> HashSet<RoomId> {
-        std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Who came to a room and who went.
-#[derive(Debug, Default)]
-pub struct Moves {
-    /// Present now and not before.
-    pub came: Vec<UserId>,
-    /// Present before and not now.
-    pub went: Vec<UserId>,
 }
 
 /// The newest page, kept while nothing has changed since.
@@ -294,35 +259,27 @@ impl RoomLog {
         Subscription { log: self.clone(), reader: reader.clone() }
     }
 
-    /// Whether polls make somebody present here, who then is looked at from time to time.
-    pub fn is_polled(&self) -> bool {
-        !self.lock().polled.is_empty()
-    }
-
-    /// A poll of the user asked for this room: for a while they count as present without a connection.
-    pub fn polled(&self, user: &UserId) {
-        if self.lock().polled.insert(user.clone(), Instant::now()).is_none() {
-            self.touched.mark(&self.id);
-        }
-    }
-
-    /// Who came and who went since this was asked last: connections at once, polls once they have not come for a
-    /// while.
-    pub fn moves(&self, now: Instant) -> Moves {
+    /// Whose connections came and went since this was asked last. Polls come and go too often for others to be told.
+    pub fn moves(&self) -> Moves {
         let mut state = self.lock();
-        state.polled.retain(|_, last| now.saturating_duration_since(*last) < LINGER);
-        let connected = state.readers.iter().filter(|r| r.is_connection()).map(|r| r.user().clone());
-        let present: HashSet<UserId> = connected.chain(state.polled.keys().cloned()).collect();
-        let came = present.difference(&state.present).cloned().collect();
-        let went = state.present.difference(&present).cloned().collect();
-        state.present = present;
+        let connections = state.readers.iter().filter(|reader| reader.is_connection());
+        let connected: HashSet<UserId> = connections.map(|reader| reader.user().clone()).collect();
+        let came = connected.difference(&state.connected).cloned().collect();
+        let went = state.connected.difference(&connected).cloned().collect();
+        state.connected = connected;
         Moves { came, went }
     }
 
-    /// Who was present when [`moves`](Self::moves) was asked last, in order of id.
-    pub fn present(&self) -> Vec<UserId> {
-        let mut users: Vec<UserId> = self.lock().present.iter().cloned().collect();
+    /// Who was connected when [`moves`](Self::moves) was asked last.
+    pub fn connected(&self) -> Vec<UserId> {
+        self.lock().connected.iter().cloned().collect()
+    }
+
+    /// Who reads the room here at this moment, held polls included, in order of id.
+    pub fn readers(&self) -> Vec<UserId> {
+        let mut users: Vec<UserId> = self.lock().readers.iter().map(|reader| reader.user().clone()).collect();
         users.sort();
+        users.dedup();
         users
     }
 

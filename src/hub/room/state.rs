@@ -30,10 +30,8 @@ pub(super) struct State {
     pub(super) newest: Option<NewestPage>,
     pub(super) readers: Vec<Arc<Reader>>,
     pub(super) feeds: HashSet<UserId>,
-    /// When polls of these users asked last.
-    pub(super) polled: HashMap<UserId, Instant>,
-    /// Who is told to be present.
-    pub(super) present: HashSet<UserId>,
+    /// Whose connections others were told of.
+    pub(super) connected: HashSet<UserId>,
     pub(super) used: Instant,
 }
 
@@ -80,8 +78,7 @@ impl State {
             newest: None,
             readers: Vec::new(),
             feeds: HashSet::new(),
-            polled: HashMap::new(),
-            present: HashSet::new(),
+            connected: HashSet::new(),
             used: Instant::now(),
         }
     }
