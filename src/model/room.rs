@@ -62,6 +62,8 @@ names!(
 /// Where a room's log ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
+    /// The history of the database that the numbers belong to, read with them.
+    pub history: History,
     /// The room's kind, for meta.
     pub kind: RoomKind,
     /// From where its members see the log.
@@ -72,6 +74,8 @@ pub struct Head {
     pub rev: u64,
     /// When the last message was written.
     pub last_message_at: Option<Timestamp>,
+    /// How many members there are.
+    pub member_count: u64,
 }
 
 /// A member, as far as reading and permission go.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use crate::error::Error;
-use crate::model::{Commit, Head, HistoryFor, Member, Message, Role, RoomId, RoomKind, UserId};
+use crate::model::{Commit, Head, History, HistoryFor, Member, Message, Role, RoomId, RoomKind, UserId};
 
 mod sqlite;
 
@@ -24,6 +24,8 @@ pub type RoomCursor = (i64, RoomId);
 pub struct Written {
     /// The message as it is now.
     pub message: Arc<Message>,
+    /// The history it belongs to.
+    pub history: History,
     /// What it changed; nothing when the same was done before.
     pub commit: Option<Commit>,
 }

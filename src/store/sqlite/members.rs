@@ -172,7 +172,7 @@ async fn add(tx: &mut Tx, room: &mut Locked, target: Target, role: Option<Role>)
     if let Some(role) = role.filter(|role| *role != Role::Member) {
         changes.push(write(tx, room, EventKind::Role, &target, Some(role)).await?.into());
     }
-    Ok(Commit { room_id: room.id.clone(), changes, users: vec![user] })
+    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes, users: vec![user] })
 }
 
 async fn set_role(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
@@ -181,7 +181,7 @@ async fn set_role(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) ->
         return Err(Error::Forbidden("a room keeps an owner; make another one first"));
     }
     let message = give_role(tx, room, &target, role).await?;
-    Ok(Commit { room_id: room.id.clone(), changes: vec![message.into()], users: Vec::new() })
+    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes: vec![message.into()], users: Vec::new() })
 }
 
 async fn give_role(tx: &mut Tx, room: &mut Locked, target: &Target, role: Role) -> Result<Message> {
@@ -218,7 +218,7 @@ async fn remove(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> R
         changes.extend(pass_ownership(tx, room).await?.map(Into::into));
     }
     let user = user_change(tx, target.id, UserChangeKind::Left).await?;
-    Ok(Commit { room_id: room.id.clone(), changes, users: vec![user] })
+    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes, users: vec![user] })
 }
 
 async fn owners(tx: &mut Tx, room: &RoomId) -> Result<u64> {

@@ -22,14 +22,14 @@ const EMOJI_USERS: i64 = 50;
 impl Sqlite {
     /// The message that `user` sent under this id before, if it is the same one; looked up before limits and hooks,
     /// so that trying again is always allowed.
-    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Arc<Message>>> {
+    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Written>> {
         let (room, user, id, hash) = (room.clone(), user.clone(), draft.id.clone(), draft.hash());
         let mut connection = self.readers.acquire().await?;
         let sent = find_sent(&mut connection, &room, &user, &id, &hash).await;
         // In this order: who is a member after the message was read may have it as it was read.
         let (head, member) = super::reading::membership(&mut connection, &room, &user).await?;
         member.ok_or_else(|| no_member(head.kind))?;
-        sent
+        Ok(sent?.map(|message| Written { message, history: head.history, commit: None }))
     }
 
     /// Appends a message: number, insert, head and the sender's read position in one transaction.
@@ -50,7 +50,7 @@ impl Sqlite {
                     }
                     may_change(&room, &message, Action::ChangeOwn)?;
                     if message.content == content {
-                        return Ok(unchanged(message));
+                        return Ok(unchanged(&room, message));
                     }
                     message.content = content;
                     message.edited_at = Some(Timestamp::now());
@@ -69,7 +69,7 @@ impl Sqlite {
                     let (mut room, mut message) = lock_message(tx, &room, &user, &id).await?;
                     let action = if message.sender_id == user { Action::ChangeOwn } else { Action::DeleteOther };
                     if message.deleted_at.is_some() {
-                        return Ok(unchanged(message));
+                        return Ok(unchanged(&room, message));
                     }
                     may_change(&room, &message, action)?;
                     message.content = String::new();
@@ -103,7 +103,7 @@ impl Sqlite {
                     let (mut room, mut message) = lock_message(tx, &room, &user, &id).await?;
                     may_change(&room, &message, Action::Write)?;
                     if !set_reaction(tx, &message, &user, &emoji, on).await? {
-                        return Ok(unchanged(message));
+                        return Ok(unchanged(&room, message));
                     }
                     let reactions = reactions(tx, &message).await?;
                     if reactions.len() > EMOJIS {
@@ -121,8 +121,8 @@ fn empty_list() -> Result<Box<RawValue>> {
     RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))
 }
 
-fn unchanged(message: Message) -> Written {
-    Written { message: message.into(), commit: None }
+fn unchanged(room: &Locked, message: Message) -> Written {
+    Written { message: message.into(), history: room.head.history.clone(), commit: None }
 }
 
 async fn append(tx: &mut Tx, room: RoomId, user: UserId, draft: Draft) -> Result<Written> {
@@ -131,7 +131,7 @@ async fn append(tx: &mut Tx, room: RoomId, user: UserId, draft: Draft) -> Result
     let hash = draft.hash();
     // Under the writer's lock: of two sends of one id at the same time, the second finds the first.
     if let Some(message) = find_sent(tx, &room.id, &user, &draft.id, &hash).await? {
-        return Ok(Written { message, commit: None });
+        return Ok(Written { message, history: room.head.history, commit: None });
     }
     if let Some(reply_to) = &draft.reply_to
         && find(tx, &room.id, reply_to).await?.is_none()
@@ -170,8 +170,9 @@ async fn append(tx: &mut Tx, room: RoomId, user: UserId, draft: Draft) -> Result
 
 fn written(room: &Locked, message: Message) -> Written {
     let message = Arc::new(message);
-    let commit = Commit { room_id: room.id.clone(), changes: vec![message.clone()], users: Vec::new() };
-    Written { message, commit: Some(commit) }
+    let commit =
+        Commit { head: room.head.clone(), room_id: room.id.clone(), changes: vec![message.clone()], users: Vec::new() };
+    Written { message, history: room.head.history.clone(), commit: Some(commit) }
 }
 
 /// Stores a message's new state under the room's next `rev`.

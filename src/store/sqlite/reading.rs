@@ -19,7 +19,7 @@ macro_rules! page_sql {
     ($condition:literal, $order:literal) => {
         concat!(
             "with me as (
-                 select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+                 select (select id from history) as history, r.member_count, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
                         m.role as member_role, m.joined_seq, m.last_read_seq,
                         case r.history_for when 'joined' then m.joined_seq else 1 end as first_seq
                  from room r left join member m on m.room_id = r.id and m.user_id = $2
@@ -43,7 +43,7 @@ const BEFORE: &str = page_sql!("seq < $3", "seq desc");
 const AFTER: &str = page_sql!("seq > $3", "seq");
 const SINCE: &str = page_sql!("rev > $3", "rev");
 
-const HEAD: &str = "select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+const HEAD: &str = "select (select rev from \"user\" where id = $2) as user_rev, (select id from history) as history, r.member_count, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
                            m.role as member_role, m.joined_seq, m.last_read_seq
                     from room r left join member m on m.room_id = r.id and m.user_id = $2
                     where r.id = $1";
@@ -109,7 +109,7 @@ impl Sqlite {
     /// Changes after `rev`, for one who follows the room and knows its members.
     pub async fn changes(&self, room: &RoomId, rev: u64, limit: u32) -> Result<Changes> {
         let rows = sqlx::query(concat!(
-            "select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at, ",
+            "select (select id from history) as history, r.member_count, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at, ",
             message_columns!(),
             " from room r left join (
                  select * from message where room_id = $1 and rev > $2 order by rev limit $3) x on true
@@ -129,24 +129,39 @@ impl Sqlite {
 
     /// A room's head.
     pub async fn head(&self, room: &RoomId) -> Result<Head> {
-        let row = sqlx::query("select kind, history_for, last_seq, rev, last_message_at from room where id = $1")
+        let row = sqlx::query("select (select id from history) as history, member_count, kind, history_for, last_seq, rev, last_message_at from room where id = $1")
             .bind(room.as_str())
             .fetch_optional(&self.readers)
             .await?;
         head(&row.ok_or(Error::RoomNotFound)?)
     }
 
-    /// A user's membership of a room, if they have one.
-    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>> {
-        let mut connection = self.readers.acquire().await?;
-        Ok(membership(&mut connection, room, user).await?.1)
+    /// A user's `rev`, and their membership of a room if they have one, in one snapshot.
+    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<(u64, Option<Member>)> {
+        let row = sqlx::query(HEAD).bind(room.as_str()).bind(user.as_str()).fetch_optional(&self.readers).await?;
+        let row = row.ok_or(Error::RoomNotFound)?;
+        let rev = row.try_get::<Option<i64>, _>("user_rev")?.unwrap_or(0);
+        Ok((rev.unsigned_abs(), member(&row)?))
+    }
+
+    pub fn is_alone(&self) -> bool {
+        true
+    }
+    pub async fn heads(&self, _: &[RoomId]) -> Result<Vec<(RoomId, Head)>> {
+        Ok(vec![])
+    }
+    pub async fn user_revs(&self, _: &[UserId]) -> Result<Vec<(UserId, u64)>> {
+        Ok(vec![])
+    }
+    pub async fn current_history(&self) -> Result<crate::model::History> {
+        Ok(self.history().clone())
     }
 
     /// A user's `rev` and their newest rooms, in one snapshot.
     pub async fn user_rooms(&self, user: &UserId, limit: u32) -> Result<(u64, Vec<UserRoom>)> {
         let rows = sqlx::query(
             r#"select u.rev as user_rev, x.* from "user" u left join (
-                   select r.id as room_id, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+                   select (select id from history) as history, r.member_count, r.id as room_id, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
                           m.role as member_role, m.joined_seq, m.last_read_seq
                    from member m join room r on r.id = m.room_id
                    where m.user_id = $1
@@ -230,5 +245,5 @@ async fn read(tx: &mut Tx, room: RoomId, user: UserId, to: ReadTo) -> Result<(Re
         .await?;
     let rev = next_user_rev(tx, &user).await?;
     let change = UserChange { user_id: user, rev, what: UserChangeKind::Read(last_read_seq) };
-    Ok((position, Some(Commit { room_id: room.id, changes: Vec::new(), users: vec![change] })))
+    Ok((position, Some(Commit { head: room.head, room_id: room.id, changes: Vec::new(), users: vec![change] })))
 }

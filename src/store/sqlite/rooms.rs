@@ -24,7 +24,7 @@ const MEMBERS_SHOWN: i64 = 10;
 macro_rules! room_sql {
     ($rest:literal) => {
         concat!(
-            "select r.id, r.kind, r.key, r.title, r.metadata, r.history_for, r.created_at, r.last_seq, r.rev,
+            "select (select id from history) as history, r.id, r.kind, r.key, r.title, r.metadata, r.history_for, r.created_at, r.last_seq, r.rev,
                     r.last_message_at, r.member_count, m.role as member_role, m.joined_seq, m.last_read_seq, ",
             message_columns!(),
             " from room r left join member m on m.room_id = r.id and m.user_id = $1
@@ -241,7 +241,7 @@ async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option
         let role = if user == by { owner } else { Role::Member };
         users.push(super::members::insert(tx, &mut room, user, role).await?);
     }
-    Ok((id.clone(), Some(Commit { room_id: id, changes: vec![message.into()], users })))
+    Ok((id.clone(), Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users })))
 }
 
 async fn find_made(tx: &mut Tx, by: &UserId, new: &NewRoom, pair: Option<&str>) -> Result<Option<RoomId>> {
@@ -287,7 +287,7 @@ async fn update(tx: &mut Tx, id: RoomId, user: UserId, patch: RoomPatch) -> Resu
     }
     let event = SystemEvent { event: EventKind::Renamed, user_id: user.clone(), by_user_id: user, role: None, title };
     let message = room.write_event(tx, &event, "").await?;
-    Ok(Some(Commit { room_id: id, changes: vec![message.into()], users: Vec::new() }))
+    Ok(Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users: Vec::new() }))
 }
 
 /// A user's new place in a room, at the room's present head.

@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteRow;
 use super::writer::Tx;
 use crate::error::{Error, Result};
 use crate::model::{
-    Caller, ContentType, Head, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId, RoomKind,
-    SystemEvent, Timestamp, User, UserId, UserRole,
+    Caller, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId,
+    RoomKind, SystemEvent, Timestamp, User, UserId, UserRole,
 };
 
 /// A row whose text is none of the values its column may hold: the database was written by something else.
@@ -56,6 +56,8 @@ pub(super) fn user(row: &SqliteRow) -> Result<User> {
 /// A head of columns `kind, history_for, last_seq, rev, last_message_at`.
 pub(super) fn head(row: &SqliteRow) -> Result<Head> {
     Ok(Head {
+        history: History::trusted(row.try_get("history")?),
+        member_count: number(row, "member_count")?,
         kind: RoomKind::parse(row.try_get("kind")?).ok_or_else(|| foreign("kind"))?,
         history_for: HistoryFor::parse(row.try_get("history_for")?).ok_or_else(|| foreign("history_for"))?,
         last_seq: number(row, "last_seq")?,
@@ -138,7 +140,7 @@ pub(super) struct Locked {
 /// Locks a room for a write by `user`, with what must be known of both.
 pub(super) async fn lock_room(tx: &mut Tx, room: &RoomId, user: &UserId) -> Result<Locked> {
     let row = sqlx::query(
-        r#"select r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+        r#"select (select id from history) as history, r.member_count, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
                   m.role as member_role, m.joined_seq, m.last_read_seq,
                   u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status
            from room r join "user" u on u.id = $2
