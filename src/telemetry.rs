@@ -42,6 +42,7 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_counter!(MESSAGES, "Messages and changes of messages that were committed");
     metrics::describe_counter!(CATCH_UPS, "Pages read from the store for readers who were behind what memory holds");
     metrics::describe_counter!(REPAIRS, "Holes between publications that were filled from the store");
+    metrics::describe_counter!(QUERIES, "Statements that the database was asked");
     metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
     Some(handle)
 }
@@ -65,3 +66,5 @@ pub const CATCH_UPS: &str = "tidings_catch_up_pages_total";
 pub const REPAIRS: &str = "tidings_repairs_total";
 /// Answers that said the service was at fault.
 pub const FAULTS: &str = "tidings_faults_total";
+/// Statements that the database was asked.
+pub const QUERIES: &str = "tidings_queries_total";

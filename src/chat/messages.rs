@@ -23,7 +23,7 @@ impl Chat {
         }
         let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
         self.write(async move {
-            let Written { message, commit } = store.append(&room, &user, draft).await?;
+            let Written { message, commit, .. } = store.append(&room, &user, draft).await?;
             Ok(((message, commit.is_some()), commit))
         })
         .await

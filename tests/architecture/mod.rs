@@ -10,7 +10,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("http", &["auth", "chat", "error", "lifecycle", "model", "protocol", "telemetry"]),
     ("ws", &["auth", "chat", "error", "hub", "lifecycle", "limits", "model", "protocol", "telemetry"]),
     ("chat", &["error", "hub", "lifecycle", "limits", "model", "protocol", "store", "telemetry"]),
-    ("store", &["error", "model"]),
+    ("store", &["error", "model", "telemetry"]),
     ("hub", &["model", "protocol"]),
     ("limits", &["error", "model"]),
     ("auth", &["error", "model"]),

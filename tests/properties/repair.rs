@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidings::hub::{Hub, Pull, RoomLog};
 use tidings::model::{
-    Changes, Commit, ContentType, Head, HistoryFor, Message, MessageId, RoomId, RoomKind, Timestamp, UserId,
+    Changes, Commit, ContentType, Head, History, HistoryFor, Message, MessageId, RoomId, RoomKind, Timestamp, UserId,
 };
 
 use crate::support::Log;
@@ -145,7 +145,12 @@ proptest! {
             if step == queue.len() / 4 {
                 log.load(head(0, 0));
             }
-            hub.apply(&Commit { room_id: room.clone(), changes: vec![published[*n].clone()], users: Vec::new() });
+            hub.apply(&Commit {
+                history: History::trusted("h".to_owned()),
+                room_id: room.clone(),
+                changes: vec![published[*n].clone()],
+                users: Vec::new(),
+            });
             if weather.reads[step % weather.reads.len()] && log.head().is_some() {
                 read(&log, &user, &mut copy);
             }
