@@ -1,7 +1,7 @@
 //! Every setting, once. The only place that reads the environment; it knows nothing of the rest of the service.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 
@@ -61,9 +61,21 @@ pub struct Config {
     #[arg(long, env = "UNSAFE_DATABASE", default_value = "off", value_name = "on|off")]
     pub unsafe_database: Switch,
 
-    /// Redis, to run as a cluster; not available in this version
+    /// Redis or Valkey, shared by several instances: redis:, rediss:, redis-cluster:, redis-sentinel:, redis+unix:
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// File that holds the address of Redis instead
+    #[arg(long, env = "REDIS_URL_FILE", value_name = "FILE", conflicts_with = "redis_url")]
+    pub redis_url_file: Option<PathBuf>,
+
+    /// In front of every key and bus name in Redis
+    #[arg(long, env = "REDIS_PREFIX", default_value = "", value_name = "TEXT")]
+    pub redis_prefix: String,
+
+    /// Milliseconds a command to Redis may take; nobody waits for it longer
+    #[arg(long, env = "REDIS_DEADLINE_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(20..=5000))]
+    pub redis_deadline_ms: u64,
 
     /// Secret of the application's HS256 tokens, at least 32 bytes; ends the demo
     #[arg(long, env = "JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
@@ -173,7 +185,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(setting: &'static str, detail: impl Into<String>) -> Self {
+    /// A setting, and what would be right.
+    pub fn new(setting: &'static str, detail: impl Into<String>) -> Self {
         Self { setting, detail: detail.into() }
     }
 }
@@ -181,17 +194,7 @@ impl ConfigError {
 impl Config {
     /// Who may come in. Refuses what would let the public in by accident.
     pub fn identity(&self) -> Result<Identity, ConfigError> {
-        let secret = match &self.jwt_secret_file {
-            Some(path) => Some(
-                std::fs::read_to_string(path)
-                    .map_err(|error| {
-                        ConfigError::new("JWT_SECRET_FILE", format!("cannot read {}: {error}", path.display()))
-                    })?
-                    .trim_end_matches(['\r', '\n'])
-                    .to_owned(),
-            ),
-            None => self.jwt_secret.clone(),
-        };
+        let secret = or_file(self.jwt_secret.as_ref(), "JWT_SECRET_FILE", self.jwt_secret_file.as_deref())?;
         match (secret, self.demo) {
             (Some(_), Some(Switch::On)) => Err(ConfigError::new(
                 "DEMO",
@@ -215,6 +218,11 @@ impl Config {
         }
     }
 
+    /// The address of Redis, if there is one.
+    pub fn redis_url(&self) -> Result<Option<String>, ConfigError> {
+        or_file(self.redis_url.as_ref(), "REDIS_URL_FILE", self.redis_url_file.as_deref())
+    }
+
     /// Where to listen.
     pub fn host(&self, identity: &Identity) -> IpAddr {
         self.host.unwrap_or(match identity {
@@ -228,8 +236,8 @@ impl Config {
         if !self.base_path.is_empty() && (!self.base_path.starts_with('/') || self.base_path.ends_with('/')) {
             return Err(ConfigError::new("BASE_PATH", "begins with / and does not end with it, such as /tidings"));
         }
-        if self.redis_url.is_some() {
-            return Err(ConfigError::new("REDIS_URL", "is not available in this version, which runs alone"));
+        if self.redis_prefix.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(ConfigError::new("REDIS_PREFIX", "has no white space, such as chat1:"));
         }
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme)) {
             return Err(ConfigError::new("DATABASE_URL", "begins with sqlite:, postgres:// or postgresql://"));
@@ -244,6 +252,14 @@ impl Config {
         }
         self.identity().map(drop)
     }
+}
+
+/// A secret given as it is, or in a file whose last line end does not count.
+fn or_file(given: Option<&String>, setting: &'static str, file: Option<&Path>) -> Result<Option<String>, ConfigError> {
+    let Some(path) = file else { return Ok(given.cloned()) };
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::new(setting, format!("cannot read {}: {error}", path.display())))?;
+    Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 impl std::fmt::Debug for Config {
@@ -276,8 +292,8 @@ mod tests {
         assert_eq!(named(&["--demo", "off"]), "JWT_SECRET");
         assert_eq!(named(&["--demo", "on", "--jwt-secret", &"x".repeat(32)]), "DEMO");
         assert_eq!(named(&["--base-path", "chat/"]), "BASE_PATH");
-        assert_eq!(named(&["--redis-url", "redis://localhost"]), "REDIS_URL");
-        assert_eq!(named(&["--database-url", "mysql://localhost"]), "DATABASE_URL");
+        assert_eq!(named(&["--redis-prefix", "a b"]), "REDIS_PREFIX");
+        assert_eq!(named(&["--database-url", "postgres://localhost"]), "DATABASE_URL");
         assert_eq!(named(&["--allowed-origins", "*"]), "ALLOWED_ORIGINS");
         assert_eq!(named(&["--jwt-secret-file", "no/such/file"]), "JWT_SECRET_FILE");
     }

@@ -6,10 +6,13 @@
 //! - [`http`] and [`ws`] are the two ways in: parse, ask [`chat`], render.
 //! - [`chat`] is what a person can do, and how everyone learns of it.
 //! - [`store`] is durable truth; [`hub`] is what this instance follows in memory; [`limits`] are buckets.
-//! - [`protocol`] is the WebSocket's wire; [`auth`] tells who calls.
+//! - [`broker`] tells other instances, [`cache`] and [`presence`] are shared with them; all three over [`redis`].
+//! - [`protocol`] is the wire, to clients and between instances; [`auth`] tells who calls.
 //! - [`model`] is the vocabulary, [`error`] everything that can go wrong.
 
 pub mod auth;
+pub mod broker;
+pub mod cache;
 pub mod chat;
 pub mod config;
 pub mod error;
@@ -18,7 +21,9 @@ pub mod hub;
 pub mod lifecycle;
 pub mod limits;
 pub mod model;
+pub mod presence;
 pub mod protocol;
+pub mod redis;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -2,6 +2,7 @@
 //! closes. Frames are encoded here once and shared as bytes; nothing here knows of sockets or rooms.
 
 mod payload;
+pub mod publication;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -353,6 +354,8 @@ impl Close {
     pub const HEARTBEAT_TIMEOUT: Self = Self { code: 4105, reason: "heartbeat_timeout" };
     /// The instance stops.
     pub const DRAIN: Self = Self { code: 4200, reason: "drain" };
+    /// The database was put back: every cursor of this connection belongs to a history that is over.
+    pub const HISTORY_CHANGED: Self = Self { code: 4201, reason: "history_changed" };
 }
 
 #[cfg(test)]

@@ -9,14 +9,18 @@ use axum::Router;
 
 use crate::auth::Auth;
 use crate::auth::request::Browsers;
-use crate::chat::Chat;
+use crate::broker::Broker;
+use crate::cache::Cache;
+use crate::chat::{Chat, Parts};
 use crate::config::{Config, ConfigError, Identity, Switch};
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::RoomId;
+use crate::presence::Presence;
 use crate::protocol;
+use crate::redis::{self, Redis};
 use crate::store::{self, OpenError, Store};
 use crate::telemetry;
 use crate::ws;
@@ -91,7 +95,30 @@ impl Server {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
         let limits = Limits::new(config.sends_per_second, limits_on);
-        let chat = Chat::new(store.clone(), limits, lifecycle.clone(), config.message_chars as usize);
+        let redis = redis(&config)?;
+        let broker = match &redis {
+            _ if store.is_alone() => Broker::Alone,
+            None => Broker::Silent,
+            Some(redis) => Broker::over(redis.clone(), &lifecycle),
+        };
+        let (cache, presence) = match &redis {
+            None => (Cache::Alone, Presence::Alone),
+            Some(redis) => (Cache::Redis(redis.clone()), Presence::Redis(redis.clone(), broker.instance())),
+        };
+        let chat = Chat::new(Parts {
+            store: store.clone(),
+            broker,
+            cache,
+            presence,
+            redis: redis.clone(),
+            limits,
+            lifecycle: lifecycle.clone(),
+            message_chars: config.message_chars as usize,
+        });
+        // After whoever listens to it listens.
+        if let Some(redis) = &redis {
+            redis.connect(&lifecycle);
+        }
         let auth = authentication(&config, identity, &chat).await?;
         let connections = ws::Settings {
             limits: protocol::Limits {
@@ -137,6 +164,18 @@ impl Server {
         self.store.close().await;
         ended
     }
+}
+
+/// Redis, if it is set; not connected yet.
+fn redis(config: &Config) -> Result<Option<Redis>, ConfigError> {
+    let Some(url) = config.redis_url()? else { return Ok(None) };
+    let settings = redis::Settings {
+        url,
+        prefix: config.redis_prefix.clone(),
+        deadline: Duration::from_millis(config.redis_deadline_ms),
+    };
+    // The address itself is not shown: it may hold a password.
+    Redis::new(&settings).map(Some).map_err(|error| ConfigError::new("REDIS_URL", error))
 }
 
 /// Listens, and serves in a task; returns where, which the caller may have left to the system.

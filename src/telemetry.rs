@@ -41,8 +41,13 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_gauge!(ROOMS_FOLLOWED, "Rooms whose log is followed in memory");
     metrics::describe_counter!(MESSAGES, "Messages and changes of messages that were committed");
     metrics::describe_counter!(CATCH_UPS, "Pages read from the store for readers who were behind what memory holds");
-    metrics::describe_counter!(REPAIRS, "Holes between publications that were filled from the store");
-    metrics::describe_counter!(QUERIES, "Statements that the database was asked");
+    metrics::describe_counter!(REPAIRS, "Changes read from the store that should have come by themselves, by cause");
+    metrics::describe_counter!(QUERIES, "Statements given to the database");
+    metrics::describe_counter!(REDIS_CALLS, "Commands given to Redis");
+    metrics::describe_counter!(CACHE, "Cached values asked for, by kind and by where they were found");
+    metrics::describe_counter!(PUBLICATIONS, "Messages for other instances, by what came of them");
+    metrics::describe_counter!(GARBAGE, "Messages of the bus that could not be read");
+    metrics::describe_gauge!(BUS_PROVEN, "1 while this instance is sure to hear what others publish");
     metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
     Some(handle)
 }
@@ -66,5 +71,15 @@ pub const CATCH_UPS: &str = "tidings_catch_up_pages_total";
 pub const REPAIRS: &str = "tidings_repairs_total";
 /// Answers that said the service was at fault.
 pub const FAULTS: &str = "tidings_faults_total";
-/// Statements that the database was asked.
+/// Statements.
 pub const QUERIES: &str = "tidings_queries_total";
+/// Commands to Redis.
+pub const REDIS_CALLS: &str = "tidings_redis_calls_total";
+/// Cached values asked for.
+pub const CACHE: &str = "tidings_cache_total";
+/// Messages to the bus.
+pub const PUBLICATIONS: &str = "tidings_publications_total";
+/// Unreadable messages of the bus.
+pub const GARBAGE: &str = "tidings_bus_garbage_total";
+/// Whether the bus is proven.
+pub const BUS_PROVEN: &str = "tidings_bus_proven";

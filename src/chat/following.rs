@@ -1,12 +1,13 @@
-//! The reading side: following rooms in memory, subscribing without a gap, catching up, repairing holes.
+//! The reading side: following rooms in memory, subscribing without a gap, catching up.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Cached, Chat};
+use crate::broker::{Bucket, Cause};
 use crate::error::{Error, Result};
 use crate::hub::{Lookup, Reader, RoomLog, Subscription};
-use crate::model::{Head, Member, Message, RoomId, RoomKind, UserId};
+use crate::model::{Head, History, Member, Message, RoomId, RoomKind, UserId};
 use crate::protocol::{Frame, ResetReason, ServerFrame, Subscribe, SubscribedStatus};
 use crate::store::PageQuery;
 use crate::telemetry;
@@ -15,10 +16,6 @@ use crate::telemetry;
 const PAGE: u32 = 100;
 /// Bytes of text in one at most; at least one message.
 const PAGE_TEXT: usize = 256 << 10;
-/// How long a late neighbour may take before a hole is read from the store.
-const NEIGHBOUR: Duration = Duration::from_millis(50);
-/// How long to wait after a failed repair.
-const AGAIN: Duration = Duration::from_millis(250);
 
 /// A room that is followed, and the caller's membership of it.
 #[derive(Debug)]
@@ -29,7 +26,7 @@ pub struct Followed {
     pub head: Head,
     /// The caller's membership, not older than that.
     pub member: Member,
-    /// Whether all of it was in memory.
+    /// Where the head was found.
     pub cached: Cached,
 }
 
@@ -74,6 +71,7 @@ pub enum CatchUp {
 /// A page that many readers may want, encoded once.
 #[derive(Debug)]
 pub(super) struct SharedPage {
+    history: History,
     messages: Vec<Arc<Message>>,
     rev: u64,
     frame: Frame,
@@ -87,41 +85,71 @@ impl SharedPage {
 }
 
 impl Chat {
-    /// Reads where a log ends. It is followed already: what is committed meanwhile waits in it.
-    pub(super) async fn load(&self, log: &RoomLog) -> Result<()> {
+    /// Reads where a log ends, and returns where that was found. The log is followed and the bus is heard already:
+    /// what is committed meanwhile waits in it. Behind a bus that is heard, a cached head is as good as the store's:
+    /// whoever replaces it publishes after that.
+    pub(super) async fn load(&self, log: &Arc<RoomLog>) -> Result<Cached> {
+        if log.loaded.initialized() {
+            return Ok(Cached::Memory);
+        }
+        let hit = AtomicBool::new(false);
         let load = || async {
-            log.load(self.0.store.head(log.id()).await?);
+            let live = self.0.broker.join(&[Bucket::of(log.id().as_str())]).await;
+            let shared = if live { self.0.cache.head(log.id(), &self.history()).await } else { None };
+            hit.store(shared.is_some(), Ordering::Relaxed);
+            let head = match shared {
+                Some(head) => head,
+                None => self.read_head(log.id()).await?,
+            };
+            log.trust.set(live);
+            log.load(head);
             Ok::<_, Error>(())
         };
-        log.loaded.get_or_try_init(load).await.copied()
+        log.loaded.get_or_try_init(load).await?;
+        if log.behind().is_some() {
+            self.repair_soon(log.clone(), Cause::Hole);
+        }
+        Ok(if hit.into_inner() { Cached::Hit } else { Cached::Miss })
+    }
+
+    async fn read_head(&self, room: &RoomId) -> Result<Head> {
+        let head = self.0.store.head(room).await?;
+        if head.history != self.history() {
+            self.look_at_history().await?;
+        }
+        self.0.cache.keep_head(room, &head).await;
+        Ok(head)
     }
 
     /// Follows a room on behalf of one of its members; anyone else gets the answer for such.
     pub async fn follow(&self, user: &UserId, room: &RoomId) -> Result<Followed> {
         let log = self.0.hub.room(room);
-        let known = log.loaded.initialized() && matches!(log.member(user), Lookup::Member(_));
-        self.load(&log).await?;
+        let cached = self.load(&log).await?;
         // Head before membership: one who is a member after it may know everything up to it.
         let head = log.head().ok_or(Error::RoomNotFound)?;
         match self.membership(&log, user).await? {
-            Some(member) => {
-                let cached = if known { Cached::Memory } else { Cached::Miss };
-                Ok(Followed { log, head, member, cached })
-            }
+            Some(member) => Ok(Followed { log, head, member, cached }),
             None if head.kind == RoomKind::Public => Err(Error::NotAMember),
             None => Err(Error::RoomNotFound),
         }
     }
 
-    /// A user's membership as of the head the log holds, or later.
+    /// A user's membership as of the head the log holds, or later. Read behind a bus that is heard for the user, so
+    /// that no read position passes unnoticed between the reading and the following.
     pub(super) async fn membership(&self, log: &RoomLog, user: &UserId) -> Result<Option<Member>> {
         loop {
             let ticket = match log.member(user) {
                 Lookup::Member(member) => return Ok(Some(member)),
                 Lookup::Read(ticket) => ticket,
             };
-            let read = self.0.store.member(log.id(), user).await?;
-            if let Some(member) = log.learn(user, ticket, read) {
+            let feed = self.0.hub.user(user);
+            let live = self.0.broker.join(&[Bucket::of(user.as_str())]).await;
+            let is_new = feed.known().is_none();
+            let (as_of, read) = self.0.store.member(log.id(), user).await?;
+            if let Some(member) = log.learn(&feed, ticket, as_of, read) {
+                if is_new || !live {
+                    feed.trust.set(live);
+                }
                 return Ok(member);
             }
         }
@@ -163,7 +191,7 @@ impl Chat {
             .as_ref()
             .ok_or_else(|| Error::invalid("history", "goes with `since`: the history it belongs to"))?;
         let reset = |reason| Ok((SubscribedStatus::Reset, Some(reason)));
-        if history != self.history() {
+        if *history != head.history {
             return reset(ResetReason::History);
         }
         // Above what is known here: the store has the last word.
@@ -179,7 +207,11 @@ impl Chat {
 
     /// The next page for a reader who is behind what memory holds.
     pub async fn catch_up(&self, log: &RoomLog, user: &UserId, cursor: u64) -> Result<CatchUp> {
-        let page = self.shared_page(log.id(), cursor).await?;
+        let history = self.history();
+        let page = self.shared_page(&history, log.id(), cursor).await?;
+        if page.history != history {
+            return self.look_at_history().await.and(Err(Error::HistoryChanged));
+        }
         // Up to the head followed here, and membership not older than that: nothing after a removal gets out.
         let head = log.head().ok_or(Error::RoomNotFound)?;
         let Some(member) = self.membership(log, user).await? else { return Ok(CatchUp::Removed { rev: head.rev }) };
@@ -195,8 +227,8 @@ impl Chat {
     }
 
     /// Changes after `cursor`, read once for all who want them at about the same time.
-    async fn shared_page(&self, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
-        let key = (room.clone(), cursor);
+    async fn shared_page(&self, history: &History, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
+        let key = (history.clone(), room.clone(), cursor);
         let load = || self.load_page(room, cursor);
         let page = self.0.pages.try_get_with_by_ref(&key, load()).await.map_err(|e: Arc<Error>| (*e).clone())?;
         if page.rev > cursor {
@@ -222,29 +254,7 @@ impl Chat {
             changes.rev = changes.messages.last().map_or(changes.rev, |last| last.rev);
         }
         let frame = ServerFrame::Messages { room_id: room, messages: &changes.messages, rev: changes.rev }.encode();
-        Ok(Arc::new(SharedPage { messages: changes.messages, rev: changes.rev, frame }))
-    }
-
-    /// Fills a hole between publications, after a moment for the late one to arrive.
-    pub(super) async fn repair(&self, log: &RoomLog) {
-        if !log.begin_repair() {
-            return;
-        }
-        tokio::time::sleep(NEIGHBOUR).await;
-        while let Some(after) = log.hole_after().filter(|_| !self.0.lifecycle.is_draining()) {
-            match self.0.store.changes(log.id(), after, PAGE).await {
-                Ok(changes) => {
-                    metrics::counter!(telemetry::REPAIRS).increment(1);
-                    tracing::info!(room.id = %log.id(), after, up_to = changes.rev, "filled a hole from the store");
-                    log.fill(&changes);
-                    self.0.hub.wake(log);
-                }
-                Err(error) => {
-                    tracing::warn!(room.id = %log.id(), error = error.chain(), "could not fill a hole; trying again");
-                    tokio::time::sleep(AGAIN).await;
-                }
-            }
-        }
-        log.end_repair();
+        let history = changes.head.history;
+        Ok(Arc::new(SharedPage { history, messages: changes.messages, rev: changes.rev, frame }))
     }
 }

@@ -5,28 +5,42 @@ use std::sync::Arc;
 use super::Chat;
 use crate::error::Result;
 use crate::model::message::{check_emoji, check_text};
-use crate::model::{DraftInput, Message, MessageId, RoomId, UserId};
+use crate::model::{DraftInput, History, Message, MessageId, RoomId, UserId};
 use crate::protocol::ServerFrame;
+use crate::protocol::publication::{Aside, AsideKind};
 use crate::store::{Store, Written};
 
 /// How long a client shows that someone is writing.
 const TYPING_TTL_MS: u64 = 6000;
 
+/// A send that is acknowledged.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The message as it is now.
+    pub message: Arc<Message>,
+    /// The history it belongs to.
+    pub history: History,
+    /// Whether it is new; the same send tried again is not.
+    pub is_new: bool,
+}
+
+impl From<Written> for (Accepted, Option<crate::model::Commit>) {
+    fn from(Written { message, history, commit }: Written) -> Self {
+        (Accepted { message, history, is_new: commit.is_some() }, commit)
+    }
+}
+
 impl Chat {
-    /// Sends a message. Returns it, and whether it is new: the same send tried again returns the same message.
-    pub async fn send(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<(Arc<Message>, bool)> {
+    /// Sends a message; the same send tried again returns the same message.
+    pub async fn send(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<Accepted> {
         let draft = input.check(self.0.message_chars)?;
         if let Err(limited) = self.0.limits.send(user) {
             // Trying again is free: it finds what the first try stored even when the bucket is empty.
             let sent = self.0.store.sent_before(room, user, &draft).await?;
-            return sent.map(|message| (message, false)).ok_or(limited);
+            return sent.map(|sent| <(Accepted, _)>::from(sent).0).ok_or(limited);
         }
         let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
-        self.write(async move {
-            let Written { message, commit, .. } = store.append(&room, &user, draft).await?;
-            Ok(((message, commit.is_some()), commit))
-        })
-        .await
+        self.write(async move { store.append(&room, &user, draft).await.map(Into::into) }).await
     }
 
     /// Changes one's own message.
@@ -66,9 +80,11 @@ impl Chat {
 
     /// Tells the room that one is writing: best effort, at most once in 3 s per person and room.
     pub async fn typing(&self, user: &UserId, room: &RoomId) -> Result<()> {
-        let followed = self.follow(user, room).await?;
+        self.follow(user, room).await?;
         if self.0.limits.typing(user, room) {
-            followed.log.tell(&ServerFrame::Typing { room_id: room, user_id: user, ttl_ms: TYPING_TTL_MS }, user);
+            let frame = ServerFrame::Typing { room_id: room, user_id: user, ttl_ms: TYPING_TTL_MS }.encode();
+            let (from, room_id, author) = (self.0.broker.instance(), room.clone(), user.clone());
+            self.tell_aside_to_all(Aside { from, room_id, author, kind: AsideKind::Typing, frame });
         }
         Ok(())
     }

@@ -1,32 +1,44 @@
-//! What a person can do, and how everyone learns of it: permission, then store, then this instance's hub, in that
-//! order and only here. What is acknowledged was committed; what is shown was committed before it was shown; and
-//! what was committed is applied here even if whoever asked for it is gone.
+//! What a person can do, and how everyone learns of it: permission, then store, then this instance's hub, then cache and
+//! bus, in that order and only here. What is acknowledged was committed; what is shown was committed before it was
+//! shown; and what was committed is applied here even if whoever asked for it is gone.
 
+mod bus;
 mod following;
 mod messages;
 mod polling;
+mod present;
 mod reading;
+mod repair;
 mod rooms;
+mod tail;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use moka::future::Cache;
+use moka::future::Cache as Memory;
+use tokio::sync::{Notify, Semaphore};
 
+use crate::broker::Broker;
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
+use crate::presence::Presence;
+use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
 
 pub use following::{Begin, CatchUp, Followed};
+pub use messages::Accepted;
 pub use polling::{ListMeta, NamedMeta, wait_of};
-pub use reading::{Cached, PageAnswer};
+pub use present::Online;
+pub use reading::PageAnswer;
 pub use rooms::RoomInput;
 
+pub use crate::cache::Cached;
 pub use crate::store::{PageQuery, ReadTo, RoomCursor};
 
 /// How long a user's name and role are taken from memory.
@@ -37,6 +49,10 @@ const USERS: u64 = 100_000;
 const PAGE_BYTES: u64 = 16 << 20;
 /// How long they are kept.
 const PAGE_TTL: Duration = Duration::from_secs(5);
+/// How long an acknowledgement waits for the bus and the cache.
+const ACKNOWLEDGE: Duration = Duration::from_millis(5);
+/// Rooms that are read from the store at the same time because something was missed: sends need the database too.
+const REPAIRS: usize = 8;
 /// How often what nobody reads any more is looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -47,38 +63,95 @@ pub struct Chat(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    /// The history that everything in memory belongs to.
+    history: RwLock<History>,
     hub: Hub,
+    broker: Broker,
+    cache: Cache,
+    presence: Presence,
+    redis: Option<Redis>,
     limits: Limits,
     lifecycle: Lifecycle,
     message_chars: usize,
-    users: Cache<UserId, Arc<User>>,
-    pages: Cache<(RoomId, u64), Arc<following::SharedPage>>,
+    users: Memory<UserId, Arc<User>>,
+    pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
+    /// The tail check should look now, and not only at its next turn.
+    look: Notify,
+    repairs: Semaphore,
+}
+
+/// What the service is put together from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Durable truth.
+    pub store: Store,
+    /// The bus to other instances.
+    pub broker: Broker,
+    /// What is shared with them.
+    pub cache: Cache,
+    /// Who is present at any of them.
+    pub presence: Presence,
+    /// Redis, if there is one, to say how it is.
+    pub redis: Option<Redis>,
+    /// Buckets.
+    pub limits: Limits,
+    /// Tasks and the stop.
+    pub lifecycle: Lifecycle,
+    /// Longest message, in characters.
+    pub message_chars: usize,
+}
+
+/// How the service is, for whoever runs it.
+#[derive(Debug)]
+pub struct Readiness {
+    /// What is wrong with the database; without it nothing can be served.
+    pub database: Option<String>,
+    /// How the bus between instances is.
+    pub bus: &'static str,
+    /// What is wrong with Redis; the service goes on without.
+    pub redis: Option<String>,
 }
 
 impl Chat {
-    /// The service on a store. Starts the task that forgets what nobody reads.
-    pub fn new(store: Store, limits: Limits, lifecycle: Lifecycle, message_chars: usize) -> Self {
+    /// The service of these parts. Starts the tasks that listen, look and forget.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars } = parts;
         let chat = Self(Arc::new(Inner {
+            history: RwLock::new(store.history().clone()),
             store,
             hub: Hub::default(),
+            broker,
+            cache,
+            presence,
+            redis,
             limits,
             lifecycle,
             message_chars,
-            users: Cache::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
-            pages: Cache::builder()
+            users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
+            pages: Memory::builder()
                 .max_capacity(PAGE_BYTES)
                 .weigher(|_, page: &Arc<following::SharedPage>| page.weight())
                 .time_to_live(PAGE_TTL)
                 .build(),
+            look: Notify::new(),
+            repairs: Semaphore::new(REPAIRS),
         }));
-        let sweeper = chat.clone();
-        chat.0.lifecycle.supervise("sweep", move || sweeper.clone().sweep());
+        chat.start();
         chat
     }
 
-    /// The database's history.
-    pub fn history(&self) -> &History {
-        self.0.store.history()
+    fn start(&self) {
+        let lifecycle = &self.0.lifecycle;
+        let (listen, look, present, sweep) = (self.clone(), self.clone(), self.clone(), self.clone());
+        lifecycle.supervise("listen", move || listen.clone().listen());
+        lifecycle.supervise("tail check", move || look.clone().check_tails());
+        lifecycle.supervise("presence", move || present.clone().watch_presence());
+        lifecycle.supervise("sweep", move || sweep.clone().sweep());
+    }
+
+    /// The history that everything in memory belongs to.
+    pub fn history(&self) -> History {
+        self.0.history.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The shared buckets.
@@ -86,14 +159,22 @@ impl Chat {
         &self.0.limits
     }
 
-    /// Whether the database answers.
-    pub async fn is_ready(&self) -> bool {
-        self.0.store.ping().await.is_ok()
+    /// How the service is.
+    pub async fn readiness(&self) -> Readiness {
+        Readiness {
+            database: self.0.store.ping().await.err().map(|error| error.chain()),
+            bus: self.0.broker.status(),
+            redis: self.0.redis.as_ref().and_then(Redis::fault),
+        }
     }
 
     /// The user behind a token, made from its claims if they come for the first time.
     pub async fn user(&self, caller: &Caller) -> Result<Arc<User>> {
-        let load = async { self.0.store.ensure_user(caller).await.map(Arc::new) };
+        let load = async {
+            let user = self.0.store.ensure_user(caller).await?;
+            self.0.cache.keep_user(&user).await;
+            Ok::<_, Error>(Arc::new(user))
+        };
         // One reads for all who ask at the same time; a failure is not kept.
         self.0.users.try_get_with_by_ref(&caller.id, load).await.map_err(|error: Arc<Error>| (*error).clone())
     }
@@ -114,7 +195,8 @@ impl Chat {
             let (answer, commit) = work.await?;
             // Durable before visible: this line is reached only after COMMIT.
             if let Some(commit) = commit {
-                chat.apply(&commit);
+                // The others usually have it when the answer goes out; with Redis slow or down nobody waits.
+                chat.tell_all(&commit).wait(ACKNOWLEDGE).await;
             }
             Ok(answer)
         });
@@ -122,14 +204,6 @@ impl Chat {
             Ok(Some(result)) => result,
             Ok(None) => Err(Error::internal("writing", "the task panicked")),
             Err(error) => Err(Error::internal("writing", error)),
-        }
-    }
-
-    fn apply(&self, commit: &Commit) {
-        metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
-        if let Some(log) = self.0.hub.apply(commit) {
-            let chat = self.clone();
-            self.0.lifecycle.spawn("repair", async move { chat.repair(&log).await });
         }
     }
 
@@ -141,6 +215,7 @@ impl Chat {
                 now = tick.tick() => {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
+                    self.leave_buckets();
                     metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
                 }
             }

@@ -8,9 +8,10 @@ use ring::digest;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Cached, Chat};
+use crate::broker::Bucket;
 use crate::error::{Error, Result};
 use crate::hub::{ListSubscription, Reader, UserFeed};
-use crate::model::{Meta, RoomId, UserId};
+use crate::model::{History, Meta, RoomId, UserId};
 
 /// Rooms in a list at most: the newest.
 const LIST: usize = 500;
@@ -28,6 +29,8 @@ pub struct ListMeta {
     pub gone: Vec<RoomId>,
     /// The user's `rev`.
     pub user_rev: u64,
+    /// The history that all of it belongs to.
+    pub history: History,
     /// Which rooms were named, as part of the tag; empty for all.
     named: String,
     /// Whether it was in memory.
@@ -47,9 +50,9 @@ pub struct NamedMeta {
 
 impl ListMeta {
     /// Equal as long as nothing changed in the list or in a room of it.
-    pub fn etag(&self, chat: &Chat) -> String {
+    pub fn etag(&self) -> String {
         let revs: u64 = self.rooms.iter().map(|meta| meta.rev).sum();
-        format!("{}.{}.{revs}{}", chat.history(), self.user_rev, self.named)
+        format!("{}.{}.{revs}{}", self.history, self.user_rev, self.named)
     }
 }
 
@@ -58,16 +61,29 @@ impl Chat {
     pub async fn meta(&self, user: &UserId, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
         let end = self.end_of(wait, tag);
         let reader = Arc::new(Reader::of_poll(user.clone()));
-        // Registered before looking, so that nothing passes between looking and waiting.
-        let _subscription =
-            if end.is_some() { Some(self.follow(user, room).await?.log.subscribe(&reader)) } else { None };
+        // Registered before looking, so that nothing passes between looking and waiting: neither a change of the room
+        // nor one of the user's position in it.
+        let _subscriptions = match end {
+            Some(_) => {
+                Some((self.follow(user, room).await?.log.subscribe(&reader), self.0.hub.user(user).subscribe(&reader)))
+            }
+            None => None,
+        };
+        let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {
             let followed = self.follow(user, room).await?;
+            if let Some((rev, _)) = floor.take().filter(|(rev, _)| *rev > followed.head.rev) {
+                // The tag came from an instance that knew more: what is answered never goes back.
+                self.reach(&followed.log, rev).await?;
+                continue;
+            }
             let last_read_seq = followed.member.last_read_seq;
-            let etag = format!("{}.{}.{last_read_seq}", self.history(), followed.head.rev);
-            let meta = Meta { history: Some(self.history().clone()), ..Meta::new(&followed.head, last_read_seq) };
+            let history = followed.head.history.clone();
+            let etag = format!("{history}.{}.{last_read_seq}", followed.head.rev);
+            let meta = Meta { history: Some(history), ..Meta::new(&followed.head, last_read_seq) };
             let answer = NamedMeta { meta, etag, cached: followed.cached };
             if tag != Some(&answer.etag) || self.is_over(end, &reader).await {
+                answer.cached.count("meta");
                 return Ok(answer);
             }
         }
@@ -84,9 +100,18 @@ impl Chat {
         let end = self.end_of(wait, tag);
         let reader = Arc::new(Reader::of_poll(user.clone()));
         let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
+        let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {
             let list = self.list_now(user, named).await?;
-            if tag != Some(list.etag(self).as_str()) || self.is_over(end, &reader).await {
+            let revs: u64 = list.rooms.iter().map(|meta| meta.rev).sum();
+            if floor.take().is_some_and(|(user_rev, sum)| user_rev > list.user_rev || sum > revs) {
+                // The tag may come from an instance that knew more, or a room has left the list since: look.
+                let feed = self.list(user).await?;
+                self.check_now(&feed.rooms(), &feed).await?;
+                continue;
+            }
+            if tag != Some(list.etag().as_str()) || self.is_over(end, &reader).await {
+                list.cached.count("meta");
                 return Ok(list);
             }
         }
@@ -110,6 +135,7 @@ impl Chat {
 
     async fn list_now(&self, user: &UserId, named: Option<&[RoomId]>) -> Result<ListMeta> {
         let cached = if self.0.hub.user(user).rev().is_some() { Cached::Memory } else { Cached::Miss };
+        let history = self.history();
         let feed = self.list(user).await?;
         // The `rev` first: a change that comes meanwhile makes the next tag another one.
         let user_rev = feed.rev().unwrap_or(0);
@@ -118,6 +144,8 @@ impl Chat {
         let ids = named.map_or_else(|| feed.rooms().iter().map(|log| log.id().clone()).collect(), <[RoomId]>::to_vec);
         for id in ids {
             match self.follow(user, &id).await {
+                // Ended in between: what memory holds now is another database's.
+                Ok(followed) if followed.head.history != history => return Err(Error::HistoryChanged),
                 Ok(followed) => {
                     let meta = Meta::new(&followed.head, followed.member.last_read_seq);
                     rooms.push(Meta { room_id: Some(id), ..meta });
@@ -132,7 +160,7 @@ impl Chat {
             gone.clear();
         }
         let tag = named.map_or_else(String::new, digest_of);
-        Ok(ListMeta { rooms, gone, user_rev, named: tag, cached })
+        Ok(ListMeta { rooms, gone, user_rev, history, named: tag, cached })
     }
 
     /// A user's room list, followed, with its rooms.
@@ -140,10 +168,13 @@ impl Chat {
         let feed = self.0.hub.user(user);
         while feed.rev().is_none() {
             // Rooms are followed first and read second, so that nothing is missed between.
+            let user_live = self.0.broker.join(&[Bucket::of(user.as_str())]).await;
             let (_, found) = self.0.store.user_rooms(user, FOLLOWED).await?;
             let logs: HashMap<RoomId, _> =
                 found.into_iter().map(|room| (room.room_id.clone(), self.0.hub.room(&room.room_id))).collect();
             self.0.hub.list(&feed, logs.values().cloned());
+            let buckets: Vec<Bucket> = logs.keys().map(|id| Bucket::of(id.as_str())).collect();
+            let live = self.0.broker.join(&buckets).await;
             let tickets: HashMap<&RoomId, _> = logs.iter().map(|(id, log)| (id, log.member(user))).collect();
             let (rev, rooms) = self.0.store.user_rooms(user, FOLLOWED).await?;
             if rooms.iter().any(|room| !logs.contains_key(&room.room_id)) {
@@ -151,13 +182,17 @@ impl Chat {
             }
             for room in &rooms {
                 let log = &logs[&room.room_id];
+                if !log.loaded.initialized() {
+                    log.trust.set(live);
+                }
                 log.load(room.head.clone());
                 // Another may have loaded it meanwhile; then both found the same.
                 drop(log.loaded.set(()));
                 if let crate::hub::Lookup::Read(ticket) = tickets[&room.room_id] {
-                    log.learn(user, ticket, Some(room.member));
+                    log.learn(&feed, ticket, rev, Some(room.member));
                 }
             }
+            feed.trust.set(user_live);
             let ids: Vec<RoomId> = rooms.into_iter().map(|room| room.room_id).collect();
             for log in feed.load(rev, &ids).into_iter().flatten() {
                 log.remove_feed(user);
@@ -183,6 +218,13 @@ impl Chat {
     pub async fn listed(&self, user: &UserId, rooms: Option<&[RoomId]>) -> Result<ListMeta> {
         self.list_now(user, rooms).await
     }
+}
+
+/// The two numbers of a tag of this history: `rev` and `lastReadSeq` of a room, or the user's `rev` and the sum of the
+/// rooms' of a list.
+fn numbers(tag: &str, history: &History) -> Option<(u64, u64)> {
+    let mut numbers = tag.strip_prefix(history.as_str())?.strip_prefix('.')?.split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// Tells apart tags of lists of other rooms.

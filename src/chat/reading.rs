@@ -3,50 +3,34 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::Chat;
+use super::{Cached, Chat, Followed};
+use crate::cache::SharedPage;
 use crate::error::{Error, Result};
 use crate::hub::NewestPage;
 use crate::model::{History, HistoryFor, Message, ReadPosition, RoomId, UserId};
-use crate::protocol::ServerFrame;
-use crate::store::{PageQuery, ReadTo};
+use crate::store::{Page, PageQuery, ReadTo};
 
 /// Messages in a page if the caller names no number.
 const DEFAULT_PAGE: u32 = 10;
 /// Messages in a page at most.
 const LARGEST_PAGE: u32 = 100;
 
-/// Where an answer came from; `X-Cache` tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cached {
-    /// From this instance's memory.
-    Memory,
-    /// From the database.
-    Miss,
-}
-
-impl Cached {
-    /// The header's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Miss => "miss",
-        }
-    }
-}
-
 /// A page as a client gets it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PageAnswer {
     /// Oldest first; of `since` by `rev`.
-    pub messages: Arc<Vec<Arc<Message>>>,
+    pub messages: Arc<RawValue>,
     /// The `before` of the next page back.
     pub cursor: Option<u64>,
     /// Whether more follows in the direction asked for.
     pub has_more: bool,
     /// The cursor after it, where it moves one.
     pub rev: u64,
+    /// The history that it belongs to.
+    pub history: History,
     /// Where it came from.
     #[serde(skip)]
     pub cached: Cached,
@@ -72,7 +56,7 @@ impl Chat {
     ) -> Result<PageAnswer> {
         let size = limit(size)?;
         if let PageQuery::Since(_) = query
-            && history.ok_or_else(|| Error::invalid("history", "goes with `since`: the history it belongs to"))?
+            && *history.ok_or_else(|| Error::invalid("history", "goes with `since`: the history it belongs to"))?
                 != self.history()
         {
             return Err(Error::HistoryChanged);
@@ -80,55 +64,83 @@ impl Chat {
         if query == PageQuery::Newest && size == DEFAULT_PAGE {
             return self.newest(user, room).await;
         }
-        let page = self.0.store.page(room, user, query, size).await?;
-        let rev = page.rev(query);
-        if matches!(query, PageQuery::Since(since) if since > page.head.rev) {
+        Cached::Miss.count("page");
+        let page = self.read_page(user, room, query, size).await?;
+        if matches!(query, PageQuery::Since(since) if since > page.head.rev || history != Some(&page.head.history)) {
             return Err(Error::HistoryChanged);
         }
-        // By place, a page has one before it unless it holds the first message that this reader may see.
-        let first_seq = page.member.first_seq(page.head.history_for);
         let by_place = !matches!(query, PageQuery::Since(_));
-        let cursor = page.messages.first().map(|m| m.seq).filter(|seq| by_place && *seq > first_seq);
-        Ok(PageAnswer { messages: Arc::new(page.messages), cursor, has_more: page.has_more, rev, cached: Cached::Miss })
+        let rev = page.rev(query);
+        Ok(PageAnswer {
+            messages: encode(&page.messages)?,
+            cursor: previous(&page).filter(|_| by_place),
+            has_more: page.has_more,
+            rev,
+            history: page.head.history,
+            cached: Cached::Miss,
+        })
     }
 
-    /// The page that most clients begin with, from memory while nothing has changed.
-    async fn newest(&self, user: &UserId, room: &RoomId) -> Result<PageAnswer> {
-        let followed = self.follow(user, room).await?;
-        let shared = followed.head.history_for == HistoryFor::All;
-        // Not newer than the head that the membership was checked at, so nothing after a removal gets out.
-        let kept = followed.log.newest().filter(|kept| shared && kept.head.rev <= followed.head.rev);
-        let (page, cached) = if let Some(kept) = kept {
-            (kept, Cached::Memory)
-        } else {
-            let page = self.0.store.page(room, user, PageQuery::Newest, DEFAULT_PAGE).await?;
-            let page = NewestPage { messages: Arc::new(page.messages), has_more: page.has_more, head: page.head };
-            if shared {
-                followed.log.keep_newest(page.clone());
-            }
-            (page, Cached::Miss)
-        };
-        let cursor = page.messages.first().map(|m| m.seq).filter(|_| page.has_more);
-        Ok(PageAnswer { messages: page.messages, cursor, has_more: page.has_more, rev: page.head.rev, cached })
-    }
-
-    /// Moves the read position forward, and tells the room.
-    pub async fn read(&self, user: &UserId, room: &RoomId, to: ReadTo) -> Result<ReadPosition> {
-        let (store, in_room, who) = (self.0.store.clone(), room.clone(), user.clone());
-        let (position, moved) = self
-            .write(async move {
-                let (position, commit) = store.read(&in_room, &who, to).await?;
-                Ok(((position, commit.is_some()), commit))
-            })
-            .await?;
-        if let Some(log) = self.0.hub.followed(room).filter(|_| moved) {
-            log.tell(&ServerFrame::Read { room_id: room, user_id: user, seq: position.last_read_seq }, user);
+    async fn read_page(&self, user: &UserId, room: &RoomId, query: PageQuery, size: u32) -> Result<Page> {
+        let page = self.0.store.page(room, user, query, size).await?;
+        if page.head.history != self.history() {
+            self.look_at_history().await?;
         }
-        Ok(position)
+        Ok(page)
+    }
+
+    /// The page that most clients begin with, from memory while nothing has changed, else from the shared cache.
+    async fn newest(&self, user: &UserId, room: &RoomId) -> Result<PageAnswer> {
+        let Followed { log, head, .. } = self.follow(user, room).await?;
+        // Exactly of the head that the membership was checked at, so nothing after a removal gets out, and nothing
+        // older than what this instance has shown.
+        let is_shared = head.history_for == HistoryFor::All;
+        if let Some(kept) = log.newest().filter(|kept| is_shared && kept.rev == head.rev) {
+            return Ok(answer(kept, head.history, Cached::Memory));
+        }
+        let shared = if is_shared { self.0.cache.page(room, &head.history, head.rev).await } else { None };
+        if let Some(shared) = shared {
+            let page = NewestPage { messages: shared.messages.into(), cursor: shared.cursor, rev: shared.rev };
+            log.keep_newest(page.clone());
+            return Ok(answer(page, head.history, Cached::Hit));
+        }
+        let read = self.read_page(user, room, PageQuery::Newest, DEFAULT_PAGE).await?;
+        let page = NewestPage { messages: encode(&read.messages)?, cursor: previous(&read), rev: read.head.rev };
+        if is_shared {
+            log.keep_newest(page.clone());
+            let NewestPage { messages, cursor, rev } = &page;
+            let history = read.head.history.clone();
+            let shared = SharedPage { history, rev: *rev, cursor: *cursor, messages: (**messages).to_owned() };
+            self.0.cache.keep_page(room, &shared).await;
+        }
+        Ok(answer(page, read.head.history, Cached::Miss))
+    }
+
+    /// Moves the read position forward.
+    pub async fn read(&self, user: &UserId, room: &RoomId, to: ReadTo) -> Result<ReadPosition> {
+        let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
+        self.write(async move { store.read(&room, &user, to).await }).await
     }
 
     /// How much a user has not read, over all rooms.
     pub async fn unread_count(&self, user: &UserId) -> Result<u64> {
         self.0.store.unread_count(user).await
     }
+}
+
+/// The `before` of the page before this one. By place, a page has one before it unless it holds the first message that
+/// this reader may see.
+fn previous(page: &Page) -> Option<u64> {
+    let first_seq = page.member.first_seq(page.head.history_for);
+    page.messages.first().map(|m| m.seq).filter(|seq| *seq > first_seq)
+}
+
+fn encode(messages: &[Arc<Message>]) -> Result<Arc<RawValue>> {
+    to_raw_value(messages).map(Arc::from).map_err(|error| Error::internal("encoding a page", error))
+}
+
+fn answer(page: NewestPage, history: History, cached: Cached) -> PageAnswer {
+    cached.count("page");
+    let NewestPage { messages, cursor, rev } = page;
+    PageAnswer { messages, cursor, has_more: cursor.is_some(), rev, history, cached }
 }

@@ -149,9 +149,4 @@ impl Chat {
         let (store, room, by, member) = (self.0.store.clone(), room.clone(), user.clone(), member.clone());
         self.write(async move { Ok(((), store.change_member(&room, &by, &member, change).await?)) }).await
     }
-
-    /// Who of a room's members is connected to it.
-    pub async fn presence(&self, user: &UserId, room: &RoomId) -> Result<Vec<UserId>> {
-        Ok(self.follow(user, room).await?.log.online())
-    }
 }

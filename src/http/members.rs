@@ -64,5 +64,8 @@ pub(super) async fn presence(
     Path(room): Path<RoomId>,
 ) -> Result<impl IntoResponse> {
     let online = state.chat.presence(&who.caller.id, &room).await?;
-    Ok(Json(json!({ "count": online.len(), "online": online })))
+    Ok(Json(match online.users {
+        Some(users) => json!({ "count": online.count, "online": users }),
+        None => json!({ "count": online.count }),
+    }))
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query};
-use crate::chat::{PageAnswer, PageQuery, ReadTo};
+use crate::chat::{Accepted, PageQuery, ReadTo};
 use crate::error::{Error, Result};
 use crate::model::{DraftInput, History, Message, MessageId, RoomId};
 
@@ -47,13 +47,6 @@ impl PageParameters {
 }
 
 #[derive(Serialize)]
-struct PageBody<'a> {
-    #[serde(flatten)]
-    page: PageAnswer,
-    history: &'a History,
-}
-
-#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SentBody<'a> {
     message: &'a Message,
@@ -77,7 +70,7 @@ pub(super) async fn list(
     let query = parameters.query()?;
     let page = state.chat.page(&who.caller.id, &room, query, parameters.limit, parameters.history.as_ref()).await?;
     let headers = timing.headers(page.cached);
-    Ok((headers, Json(PageBody { page, history: state.chat.history() })).into_response())
+    Ok((headers, Json(page)).into_response())
 }
 
 /// `POST …/messages`
@@ -87,9 +80,9 @@ pub(super) async fn send(
     Path(room): Path<RoomId>,
     Body(input): Body<DraftInput>,
 ) -> Result<Response> {
-    let (message, is_new) = state.chat.send(&who.caller.id, &room, input).await?;
+    let Accepted { message, history, is_new } = state.chat.send(&who.caller.id, &room, input).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let body = SentBody { message: &message, message_id: &message.id, history: state.chat.history() };
+    let body = SentBody { message: &message, message_id: &message.id, history: &history };
     Ok((status, Json(body)).into_response())
 }
 

@@ -48,10 +48,9 @@ pub(super) async fn list(
     let named = poll.rooms.as_deref().map(named_rooms).transpose()?;
     let tag = known_tag(&headers);
     let list = state.chat.list_meta(&who.caller.id, named.as_deref(), tag, wait_of(poll.wait)?).await?;
-    let etag = list.etag(&state.chat);
-    let history = state.chat.history();
+    let etag = list.etag();
     Ok(tagged(tag, &etag, timing.headers(list.cached), || {
-        Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": history }))
+        Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": list.history }))
     }))
 }
 

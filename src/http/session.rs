@@ -10,6 +10,7 @@ use serde_json::json;
 use super::AppState;
 use super::extract::{Authenticated, Json as Body};
 use crate::auth::is_name;
+use crate::chat::Readiness;
 use crate::error::{Error, Result};
 use crate::model::UserId;
 
@@ -50,11 +51,13 @@ pub(super) async fn healthz() -> impl IntoResponse {
     Json(json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: it can serve.
+/// `GET /readyz`: it can serve, and how well.
 pub(super) async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
-    if state.chat.is_ready().await {
-        (StatusCode::OK, Json(json!({ "status": "ready" })))
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not_ready", "database": "unreachable" })))
+    let Readiness { database, bus, redis } = state.chat.readiness().await;
+    if let Some(database) = database {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not_ready", "database": database })));
     }
+    let status = if redis.is_none() && bus != "unproven" { "ready" } else { "degraded" };
+    let redis = redis.as_deref().unwrap_or("ok");
+    (StatusCode::OK, Json(json!({ "status": status, "database": "ok", "bus": bus, "redis": redis })))
 }

@@ -1,30 +1,53 @@
-//! This instance's readers, and what they follow in memory: the logs of rooms and the room lists of users. What a
-//! commit changed is applied here once and wakes whoever reads it. No I/O, no `async fn`: no lock is ever held
+//! This instance's readers, and what they follow in memory: the logs of rooms and the room lists of users. What was
+//! committed, here or elsewhere, is applied here once and wakes whoever reads it. No I/O, no `async fn`: no lock is ever held
 //! across an await. Locks are taken room, then user list, then reader, and a map's guard never leaves this file.
 
 mod feed;
+mod moves;
 mod reader;
 mod room;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 
 pub use feed::{ListSubscription, UserFeed};
+pub use moves::{Moves, Touched};
 pub use reader::{Inbox, Reader};
 pub use room::{Lookup, NewestPage, Pull, RoomLog, Subscription};
 
-use crate::model::{Commit, RoomId, UserChangeKind, UserId};
+use crate::model::{RoomId, UserChangeKind, UserId};
+use crate::protocol::ServerFrame;
+use crate::protocol::publication::Publication;
 
 /// How long a room or user that nobody reads is still followed: a client that polls or comes back finds it warm.
 const LINGER: Duration = Duration::from_secs(30);
+
+/// Whether what is followed is known to be complete: it was compared with the store while its bucket of the bus was
+/// heard, and nothing was missed since.
+#[derive(Debug, Default)]
+pub struct Trust(AtomicBool);
+
+impl Trust {
+    /// Is it?
+    pub fn is(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// From now on it is, or is not.
+    pub fn set(&self, trusted: bool) {
+        self.0.store(trusted, Ordering::Release);
+    }
+}
 
 /// Everything that is followed here.
 #[derive(Debug, Default)]
 pub struct Hub {
     rooms: DashMap<RoomId, Arc<RoomLog>>,
     users: DashMap<UserId, Arc<UserFeed>>,
+    touched: Arc<Touched>,
 }
 
 impl Hub {
@@ -34,7 +57,7 @@ impl Hub {
         if let Some(log) = self.rooms.get(id) {
             return log.clone();
         }
-        self.rooms.entry(id.clone()).or_insert_with(|| Arc::new(RoomLog::new(id.clone()))).clone()
+        self.rooms.entry(id.clone()).or_insert_with(|| Arc::new(RoomLog::new(id.clone(), self.touched.clone()))).clone()
     }
 
     /// The room's log, if it is followed.
@@ -42,7 +65,7 @@ impl Hub {
         self.rooms.get(id).map(|log| log.clone())
     }
 
-    /// The user's room list, followed from now on; empty until [`UserFeed::load`].
+    /// The user, followed from now on; the list is empty until [`UserFeed::load`].
     pub fn user(&self, id: &UserId) -> Arc<UserFeed> {
         if let Some(feed) = self.users.get(id) {
             return feed.clone();
@@ -58,21 +81,29 @@ impl Hub {
         }
     }
 
-    /// Applies what was committed. Returns the log if it now has a hole: a neighbour is late or lost.
-    pub fn apply(&self, commit: &Commit) -> Option<Arc<RoomLog>> {
+    /// Applies what was committed. Returns the log if it is now behind: a neighbour is late or lost.
+    pub fn apply(&self, commit: &Publication) -> Option<Arc<RoomLog>> {
         let log = self.followed(&commit.room_id);
         // Read positions first, so that who is woken by the room finds them.
+        if let Some(log) = &log {
+            tell_positions(log, commit);
+        }
+        let mut behind = false;
+        if let Some(log) = log.as_ref().filter(|_| !commit.changes.is_empty()) {
+            behind = log.apply(&commit.changes);
+            self.wake(log);
+        }
+        self.apply_users(commit);
+        log.filter(|_| behind)
+    }
+
+    /// Applies what a commit changed of its users.
+    pub fn apply_users(&self, commit: &Publication) {
+        let log = self.followed(&commit.room_id);
         for change in &commit.users {
             if let (Some(log), UserChangeKind::Read(seq)) = (&log, change.what) {
                 log.set_read(&change.user_id, seq);
             }
-        }
-        let mut hole = false;
-        if let Some(log) = &log {
-            hole = log.apply(&commit.changes);
-            self.wake(log);
-        }
-        for change in &commit.users {
             let Some(feed) = self.users.get(&change.user_id).map(|feed| feed.clone()) else { continue };
             match change.what {
                 UserChangeKind::Joined if feed.advance(change.rev) => self.list(&feed, [self.room(&commit.room_id)]),
@@ -88,7 +119,33 @@ impl Hub {
             }
             feed.wake(&commit.room_id);
         }
-        log.filter(|_| hole)
+    }
+
+    /// Rooms in which somebody came or went.
+    pub fn touched(&self) -> &Touched {
+        &self.touched
+    }
+
+    /// Every room that is followed.
+    pub fn rooms(&self) -> Vec<Arc<RoomLog>> {
+        self.rooms.iter().map(|log| log.clone()).collect()
+    }
+
+    /// Every user that is followed.
+    pub fn users(&self) -> Vec<Arc<UserFeed>> {
+        self.users.iter().map(|feed| feed.clone()).collect()
+    }
+
+    /// Forgets everything: it belongs to a history that is over. Whoever reads it is told so.
+    pub fn end(&self) {
+        self.rooms.retain(|_, log| {
+            log.end();
+            false
+        });
+        self.users.retain(|_, feed| {
+            feed.end();
+            false
+        });
     }
 
     /// Wakes those who read a room by itself, and those who have it in their list.
@@ -113,6 +170,7 @@ impl Hub {
             }
             keep
         });
+        self.rooms.iter().for_each(|log| log.sweep(now));
         // A log that could not be loaded is of a room that does not exist.
         self.rooms.retain(|_, log| Arc::strong_count(log) > 1 || (log.loaded.initialized() && !idle(log.used())));
     }
@@ -120,5 +178,16 @@ impl Hub {
     /// How many rooms are followed, for whoever watches the service.
     pub fn rooms_followed(&self) -> usize {
         self.rooms.len()
+    }
+}
+
+/// Moves read positions, and tells a room's readers who has read how far.
+fn tell_positions(log: &RoomLog, commit: &Publication) {
+    for change in &commit.users {
+        if let UserChangeKind::Read(seq) = change.what {
+            log.set_read(&change.user_id, seq);
+            let frame = ServerFrame::Read { room_id: &commit.room_id, user_id: &change.user_id, seq };
+            log.tell(&frame.encode(), &change.user_id);
+        }
     }
 }

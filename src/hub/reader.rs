@@ -2,6 +2,7 @@
 //! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
@@ -17,6 +18,7 @@ const ASIDES: usize = 64;
 pub struct Reader {
     user: UserId,
     is_connection: bool,
+    ended: AtomicBool,
     inbox: Mutex<Inbox>,
     /// Best-effort frames, and the room each is about. They wait here, where they are bounded, until the reader has
     /// nothing better to send.
@@ -31,12 +33,21 @@ pub struct Inbox {
     pub rooms: HashSet<RoomId>,
     /// Rooms of the user's list that moved, came or went.
     pub listed: HashSet<RoomId>,
+    /// The list as a whole has to be looked at: a change of it was missed.
+    pub relist: bool,
 }
 
 impl Reader {
     /// A held poll on behalf of a user. It comes and goes too often for others to be told.
     pub fn of_poll(user: UserId) -> Self {
-        Self { user, is_connection: false, inbox: Mutex::default(), asides: Mutex::default(), wake: Notify::new() }
+        Self {
+            user,
+            is_connection: false,
+            ended: AtomicBool::new(false),
+            inbox: Mutex::default(),
+            asides: Mutex::default(),
+            wake: Notify::new(),
+        }
     }
 
     /// A connection on behalf of a user: others are told when they come and go.
@@ -75,6 +86,22 @@ impl Reader {
         if self.lock().listed.insert(room.clone()) {
             self.wake.notify_one();
         }
+    }
+
+    pub(super) fn mark_list(&self) {
+        self.lock().relist = true;
+        self.wake.notify_one();
+    }
+
+    /// What it reads belongs to a history that is over.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Whether what it reads belongs to a history that is over.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The best-effort frames that wait, and forgets them.

@@ -3,16 +3,22 @@
 
 mod state;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
-use self::state::{EARLY, Slot, State};
+use self::state::{EARLY, Known, Slot, State};
+use super::feed::UserFeed;
+use super::moves::{Moves, Touched};
 use super::reader::Reader;
-use crate::model::{Changes, Head, HistoryFor, Member, Message, RoomId, UserId};
-use crate::protocol::{Frame, ServerFrame};
+use super::{LINGER, Trust};
+use crate::model::{Changes, Head, HistoryFor, Member, RoomId, UserId};
+use crate::protocol::Frame;
+use crate::protocol::publication::Change;
 
 /// A room's log, followed.
 #[derive(Debug)]
@@ -20,19 +26,22 @@ pub struct RoomLog {
     id: RoomId,
     /// Set once the head was read; one reads for all who wait.
     pub loaded: OnceCell<()>,
+    /// Whether nothing can have been missed since the head was compared with the store last.
+    pub trust: Trust,
     repairing: AtomicBool,
+    touched: Arc<Touched>,
     state: Mutex<State>,
 }
 
 /// The newest page, kept while nothing has changed since.
 #[derive(Debug, Clone)]
 pub struct NewestPage {
-    /// Its messages.
-    pub messages: Arc<Vec<Arc<Message>>>,
-    /// Whether there are older ones.
-    pub has_more: bool,
-    /// The head it belongs to.
-    pub head: Head,
+    /// Its messages, as JSON.
+    pub messages: Arc<RawValue>,
+    /// The `before` of the page before it, if there is one.
+    pub cursor: Option<u64>,
+    /// The `rev` it is complete to.
+    pub rev: u64,
 }
 
 /// What the log knows of a membership.
@@ -64,8 +73,9 @@ pub enum Pull {
 }
 
 impl RoomLog {
-    pub(super) fn new(id: RoomId) -> Self {
-        Self { id, loaded: OnceCell::new(), repairing: AtomicBool::new(false), state: Mutex::new(State::new()) }
+    pub(super) fn new(id: RoomId, touched: Arc<Touched>) -> Self {
+        let state = Mutex::new(State::new());
+        Self { id, loaded: OnceCell::new(), trust: Trust::default(), repairing: AtomicBool::new(false), touched, state }
     }
 
     /// The room.
@@ -78,7 +88,7 @@ impl RoomLog {
         let mut state = self.lock();
         if state.head.is_none() {
             state.head = Some(head);
-            state.settle(&self.id);
+            state.settle();
         }
     }
 
@@ -89,32 +99,57 @@ impl RoomLog {
         state.head.clone()
     }
 
-    /// Applies changes; those that come early wait. Returns whether there is a hole.
-    pub(super) fn apply(&self, changes: &[Arc<Message>]) -> bool {
+    /// The head, for those who look from time to time and do not read it.
+    pub fn known_head(&self) -> Option<Head> {
+        self.lock().head.clone()
+    }
+
+    /// The head's `rev`, for the same.
+    pub fn known_rev(&self) -> Option<u64> {
+        self.lock().head.as_ref().map(|head| head.rev)
+    }
+
+    /// Applies changes; those that come early wait. Returns whether the log is behind what is known to exist.
+    pub(super) fn apply(&self, changes: &[Change]) -> bool {
         let mut state = self.lock();
         if state.early.len() + changes.len() > EARLY {
+            // The repair reads them from the store: `expected` remembers that they exist.
             state.early.clear();
-            state.lost = true;
         }
         let known = state.head.as_ref().map_or(0, |head| head.rev);
-        state.early.extend(changes.iter().filter(|m| m.rev > known).map(|m| (m.rev, m.clone())));
-        state.settle(&self.id);
-        state.has_hole()
+        state.expected = changes.iter().map(|change| change.rev).max().unwrap_or(0).max(state.expected);
+        state.early.extend(changes.iter().filter(|c| c.rev > known).map(|c| (c.rev, c.clone())));
+        state.settle();
+        state.is_behind()
     }
 
-    /// The `rev` below a hole, if there is one.
-    pub fn hole_after(&self) -> Option<u64> {
-        let state = self.lock();
-        state.head.as_ref().filter(|_| state.has_hole()).map(|head| head.rev)
-    }
-
-    /// Fills a hole with what was read from the store. Rows whose `rev` has moved on leave numbers empty, so this
-    /// is one step, told as a page that is complete up to its `rev`.
-    pub fn fill(&self, changes: &Changes) {
+    /// The primary was seen to hold changes up to this `rev`. Returns whether the log is behind it.
+    pub fn expect(&self, rev: u64) -> bool {
         let mut state = self.lock();
-        state.lost &= changes.rev < changes.head.rev;
+        state.expected = state.expected.max(rev);
+        state.is_behind()
+    }
+
+    /// The `rev` the log holds and the one it should hold, while it is behind.
+    pub fn behind(&self) -> Option<(u64, u64)> {
+        let state = self.lock();
+        state.head.as_ref().filter(|_| state.is_behind()).map(|head| (head.rev, state.expected))
+    }
+
+    /// Takes in what was read from the store to fill a hole below `expected`. Rows whose `rev` has moved on leave
+    /// numbers empty, so this is one step, told as a page that is complete up to its `rev`.
+    ///
+    /// Publish follows commit, so whatever was expected before the store was read is in the store; if it is not,
+    /// somebody made it up, and it is forgotten.
+    pub fn fill(&self, changes: &Changes, expected: u64) {
+        let mut state = self.lock();
+        if changes.head.rev < expected {
+            state.early.retain(|rev, _| *rev <= changes.head.rev || *rev > expected);
+            let highest = state.early.keys().next_back().copied().unwrap_or(0);
+            state.expected = highest.max(changes.head.rev);
+        }
         state.fill(&self.id, changes);
-        state.settle(&self.id);
+        state.settle();
     }
 
     /// What lies after `cursor` for a member who joined at `joined_seq`, up to some `bytes`.
@@ -153,34 +188,47 @@ impl RoomLog {
     /// What is known of a user's membership, now: up to the head this log holds.
     pub fn member(&self, user: &UserId) -> Lookup {
         let mut state = self.lock();
-        match state.members.get(user) {
-            Some(Slot::Known(member)) => Lookup::Member(*member),
-            Some(Slot::Loading(ticket)) => Lookup::Read(*ticket),
-            None => {
-                state.tickets += 1;
-                let ticket = state.tickets;
-                state.members.insert(user.clone(), Slot::Loading(ticket));
-                Lookup::Read(ticket)
+        match state.members.get_mut(user) {
+            Some(Slot::Known(known)) if known.as_of >= known.feed.floor() => {
+                known.used = Instant::now();
+                return Lookup::Member(known.member);
             }
+            Some(Slot::Loading(ticket)) => return Lookup::Read(*ticket),
+            _ => {}
         }
+        state.tickets += 1;
+        let ticket = state.tickets;
+        state.members.insert(user.clone(), Slot::Loading(ticket));
+        Lookup::Read(ticket)
     }
 
-    /// Takes what was read of a membership since [`member`](Self::member) gave the ticket. Returns it as it is
-    /// now, or nothing if it changed meanwhile and has to be read again.
-    pub fn learn(&self, user: &UserId, ticket: u64, read: Option<Member>) -> Option<Option<Member>> {
+    /// Takes what was read of a membership, as of the user's `rev`, since [`member`](Self::member) gave the ticket.
+    /// Returns it as it is now, or nothing if it changed meanwhile and has to be read again.
+    pub fn learn(&self, feed: &Arc<UserFeed>, ticket: u64, as_of: u64, read: Option<Member>) -> Option<Option<Member>> {
+        feed.seen(as_of);
+        let user = feed.user();
         let mut state = self.lock();
         match state.members.get(user) {
-            Some(Slot::Known(member)) => Some(Some(*member)),
+            Some(Slot::Known(known)) if known.as_of >= known.feed.floor() => Some(Some(known.member)),
             Some(Slot::Loading(current)) if *current == ticket => {
                 match read {
-                    Some(member) => state.members.insert(user.clone(), Slot::Known(member)),
+                    Some(member) => {
+                        let known = Known { member, as_of, feed: feed.clone(), used: Instant::now() };
+                        state.members.insert(user.clone(), Slot::Known(known));
+                    }
                     // Not kept: who is no member must not fill the memory.
-                    None => state.members.remove(user),
-                };
+                    None => drop(state.members.remove(user)),
+                }
                 Some(read)
             }
             _ => None,
         }
+    }
+
+    /// Forgets memberships that nobody asked for in a while.
+    pub(super) fn sweep(&self, now: Instant) {
+        let fresh = |used: Instant| now.saturating_duration_since(used) < LINGER;
+        self.lock().members.retain(|_, slot| !matches!(slot, Slot::Known(known) if !fresh(known.used)));
     }
 
     pub(super) fn set_read(&self, user: &UserId, seq: u64) {
@@ -191,29 +239,44 @@ impl RoomLog {
     pub fn newest(&self) -> Option<NewestPage> {
         let state = self.lock();
         let rev = state.head.as_ref()?.rev;
-        state.newest.as_ref().filter(|newest| newest.head.rev == rev).cloned()
+        state.newest.as_ref().filter(|newest| newest.rev == rev).cloned()
     }
 
     /// Keeps the newest page, unless the log has moved on.
     pub fn keep_newest(&self, page: NewestPage) {
         let mut state = self.lock();
-        if state.head.as_ref().is_some_and(|head| head.rev <= page.head.rev) {
+        if state.head.as_ref().is_some_and(|head| head.rev <= page.rev) {
             state.newest = Some(page);
         }
     }
 
-    /// Wakes a reader until the subscription is dropped. Of a connection others see that its user is there.
+    /// Wakes a reader until the subscription is dropped.
     pub fn subscribe(self: &Arc<Self>, reader: &Arc<Reader>) -> Subscription {
-        let came = reader.is_connection() && !self.is_connected(reader.user());
         self.lock().readers.push(reader.clone());
-        if came {
-            self.tell_presence(reader.user(), true);
+        if reader.is_connection() {
+            self.touched.mark(&self.id);
         }
         Subscription { log: self.clone(), reader: reader.clone() }
     }
 
-    /// Who reads the room at this moment, in order of id.
-    pub fn online(&self) -> Vec<UserId> {
+    /// Whose connections came and went since this was asked last. Polls come and go too often for others to be told.
+    pub fn moves(&self) -> Moves {
+        let mut state = self.lock();
+        let connections = state.readers.iter().filter(|reader| reader.is_connection());
+        let connected: HashSet<UserId> = connections.map(|reader| reader.user().clone()).collect();
+        let came = connected.difference(&state.connected).cloned().collect();
+        let went = state.connected.difference(&connected).cloned().collect();
+        state.connected = connected;
+        Moves { came, went }
+    }
+
+    /// Who was connected when [`moves`](Self::moves) was asked last.
+    pub fn connected(&self) -> Vec<UserId> {
+        self.lock().connected.iter().cloned().collect()
+    }
+
+    /// Who reads the room here at this moment, held polls included, in order of id.
+    pub fn readers(&self) -> Vec<UserId> {
         let mut users: Vec<UserId> = self.lock().readers.iter().map(|reader| reader.user().clone()).collect();
         users.sort();
         users.dedup();
@@ -226,9 +289,12 @@ impl RoomLog {
             state.readers.swap_remove(at);
         }
         state.used = Instant::now();
+        if reader.is_connection() {
+            self.touched.mark(&self.id);
+        }
     }
 
-    /// Whether the caller should repair the hole; whoever got `true` calls [`end_repair`](Self::end_repair).
+    /// Whether the caller should repair; whoever got `true` calls [`end_repair`](Self::end_repair).
     pub fn begin_repair(&self) -> bool {
         !self.repairing.swap(true, Ordering::AcqRel)
     }
@@ -238,17 +304,8 @@ impl RoomLog {
         self.repairing.store(false, Ordering::Release);
     }
 
-    fn is_connected(&self, user: &UserId) -> bool {
-        self.lock().readers.iter().any(|reader| reader.is_connection() && reader.user() == user)
-    }
-
-    fn tell_presence(&self, user: &UserId, online: bool) {
-        self.tell(&ServerFrame::Presence { room_id: &self.id, user_id: user, online }, user);
-    }
-
     /// Sends a best-effort frame to everyone here but its author.
-    pub fn tell(&self, frame: &ServerFrame<'_>, author: &UserId) {
-        let frame = frame.encode();
+    pub fn tell(&self, frame: &Frame, author: &UserId) {
         for reader in &self.lock().readers {
             if reader.user() != author {
                 reader.aside(&self.id, frame.clone());
@@ -259,6 +316,14 @@ impl RoomLog {
     pub(super) fn wake(&self) {
         for reader in &self.lock().readers {
             reader.mark(&self.id);
+        }
+    }
+
+    /// Ends the log: those who read it are told that it belongs to a history that is over.
+    pub(super) fn end(&self) {
+        let readers = std::mem::take(&mut self.lock().readers);
+        for reader in &readers {
+            reader.end();
         }
     }
 
@@ -303,8 +368,5 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.log.unsubscribe(&self.reader);
-        if self.reader.is_connection() && !self.log.is_connected(self.reader.user()) {
-            self.log.tell_presence(self.reader.user(), false);
-        }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Head, History, Message, RoomId, UserId};
+use serde::{Deserialize, Serialize};
+
+use super::{Head, Message, RoomId, UserId};
 
 /// A write that is committed: what those who follow the room and the users have to learn.
 #[derive(Debug, Clone)]
 pub struct Commit {
-    /// The history it belongs to.
-    pub history: History,
+    /// Where the room's log ends with it.
+    pub head: Head,
     /// The room.
     pub room_id: RoomId,
     /// Each message it wrote or changed, by `rev`, without a hole between them.
@@ -18,7 +20,8 @@ pub struct Commit {
 }
 
 /// A user's new `rev`, and what it stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UserChange {
     /// The user.
     pub user_id: UserId,
@@ -29,7 +32,8 @@ pub struct UserChange {
 }
 
 /// What changed about a user in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum UserChangeKind {
     /// They are a member now.
     Joined,

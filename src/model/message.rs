@@ -84,7 +84,8 @@ pub struct Message {
 }
 
 /// What a SYSTEM message does to the membership of its room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Effect {
     /// The user is a member from this message on.
     Joined(UserId),

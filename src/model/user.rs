@@ -38,7 +38,7 @@ impl UserRole {
 }
 
 /// A user's partner profile in the application.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partner {
     /// The profile's id.
     pub id: String,

@@ -23,7 +23,7 @@ const EMOJI_USERS: i64 = 50;
 impl Store {
     /// The message that `user` sent under this id before, if it is the same one; looked up before limits and hooks,
     /// so that trying again is always allowed.
-    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Arc<Message>>> {
+    pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Written>> {
         let mut connection = self.database.reading().await?;
         let row = connection
             .query(concat!(
@@ -42,7 +42,7 @@ impl Store {
         member.ok_or_else(|| no_member(head.kind))?;
         match row.map_or(Ok(Found::None), |row| found(&row, room))? {
             Found::None => Ok(None),
-            Found::Same(message) => Ok(Some(message.into())),
+            Found::Same(message) => Ok(Some(Written { message: message.into(), history: head.history, commit: None })),
             Found::Other(_) => Err(Error::MessageIdConflict),
         }
     }

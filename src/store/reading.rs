@@ -54,7 +54,8 @@ const MEMBERSHIP: &str = concat!(
     head_columns!(),
     ", ",
     member_columns!(),
-    " from room r left join member m on m.room_id = r.id and m.user_id = $2 where r.id = $1"
+    r#", coalesce((select rev from "user" where id = $2), 0) as user_rev
+        from room r left join member m on m.room_id = r.id and m.user_id = $2 where r.id = $1"#
 );
 
 /// A room's head and a user's membership, in one snapshot.
@@ -174,10 +175,12 @@ impl Store {
         rows.iter().map(|row| Ok((UserId::trusted(row.try_get("id")?), number(row, "rev")?))).collect()
     }
 
-    /// A user's membership of a room, if they have one.
-    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<Option<Member>> {
+    /// A user's `rev`, and their membership of a room if they have one, in one snapshot.
+    pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<(u64, Option<Member>)> {
         let mut connection = self.database.reading().await?;
-        Ok(membership(&mut connection, room, user).await?.1)
+        let row = connection.query(MEMBERSHIP).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
+        let row = row.ok_or(Error::RoomNotFound)?;
+        Ok((number(&row, "user_rev")?, member(&row)?))
     }
 
     /// A user's `rev` and their newest rooms, in one snapshot.

@@ -243,7 +243,7 @@ impl Locked {
 
     /// What was written, for those who follow the room and the users.
     pub(super) fn commit(&self, changes: Vec<Arc<Message>>, users: Vec<UserChange>) -> Commit {
-        Commit { history: self.head.history.clone(), room_id: self.id.clone(), changes, users }
+        Commit { head: self.head.clone(), room_id: self.id.clone(), changes, users }
     }
 
     /// The next message's place and time. A clock that stands still or goes back changes nothing: times increase

@@ -25,8 +25,8 @@ impl Connection<'_> {
                 self.ok(id);
             }
             ClientFrame::Send(send) => {
-                let (message, _) = chat.send(&user, &send.room_id, send.message).await?;
-                self.ok_message(id, &message);
+                let accepted = chat.send(&user, &send.room_id, send.message).await?;
+                self.ok_message(id, &accepted.message);
             }
             ClientFrame::Edit(edit) => {
                 let message = chat.edit(&user, &edit.room_id, &edit.message_id, edit.content).await?;
@@ -87,7 +87,7 @@ impl Connection<'_> {
             room_id: &room_id,
             rev: begin.head.rev,
             last_seq: begin.head.last_seq,
-            history: self.context.chat.history(),
+            history: &begin.head.history,
             status: begin.status,
             reason: begin.reason,
         };
@@ -111,6 +111,7 @@ impl Connection<'_> {
             _subscription: subscription,
             told: std::collections::HashMap::new(),
             moved: std::collections::HashSet::new(),
+            relist: false,
             due: None,
         });
         self.tell_list(list, true);

@@ -40,6 +40,8 @@ pub(super) struct Watched {
     pub(super) told: HashMap<RoomId, (u64, u64)>,
     /// Rooms that moved since.
     pub(super) moved: HashSet<RoomId>,
+    /// Whether the whole list has to be compared with what was told.
+    pub(super) relist: bool,
     /// When to tell.
     pub(super) due: Option<Instant>,
 }
@@ -164,7 +166,7 @@ impl<'a> Connection<'a> {
         let settings = &self.context.settings;
         let welcome = ServerFrame::Welcome {
             session,
-            history: self.context.chat.history(),
+            history: &self.context.chat.history(),
             heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
             limits: &settings.limits,
         };

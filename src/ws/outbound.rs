@@ -23,6 +23,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 impl Connection<'_> {
     /// Writes a batch. Returns whether more is waiting already.
     pub(super) async fn write(&mut self, socket: &mut Socket) -> Result<bool, Close> {
+        if self.reader.is_ended() {
+            return Err(Close::HISTORY_CHANGED);
+        }
         self.absorb();
         for frame in std::mem::take(&mut self.replies) {
             socket.feed(frame).await?;
@@ -65,14 +68,15 @@ impl Connection<'_> {
 
     /// Takes note of what moved.
     fn absorb(&mut self) {
-        let Inbox { rooms, listed } = self.reader.take();
+        let Inbox { rooms, listed, relist } = self.reader.take();
         for room in rooms {
             if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
                 self.behind.push_back(room);
             }
         }
-        if let Some(watched) = self.watched.as_mut().filter(|_| !listed.is_empty()) {
+        if let Some(watched) = self.watched.as_mut().filter(|_| relist || !listed.is_empty()) {
             watched.moved.extend(listed);
+            watched.relist |= relist;
             watched.due.get_or_insert_with(|| Instant::now() + GATHER);
         }
         if self.retry.is_some_and(|at| at <= Instant::now()) {
@@ -121,6 +125,19 @@ impl Connection<'_> {
             return;
         }
         watched.due = None;
+        if std::mem::take(&mut watched.relist) {
+            // A change of the list was missed: what was told and what is there now, all of it.
+            watched.moved.extend(watched.told.keys().cloned());
+            match self.context.chat.list(&self.caller.id).await {
+                Ok(feed) => watched.moved.extend(feed.rooms().iter().map(|log| log.id().clone())),
+                Err(error) => {
+                    report(&error);
+                    watched.relist = true;
+                    watched.due = Some(Instant::now() + AGAIN);
+                    return;
+                }
+            }
+        }
         let moved: Vec<RoomId> = watched.moved.drain().collect();
         match self.context.chat.listed(&self.caller.id, Some(&moved)).await {
             Ok(list) => self.tell_list(list, false),

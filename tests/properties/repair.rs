@@ -8,8 +8,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidings::hub::{Hub, Pull, RoomLog};
 use tidings::model::{
-    Changes, Commit, ContentType, Head, History, HistoryFor, Message, MessageId, RoomId, RoomKind, Timestamp, UserId,
+    Changes, ContentType, Head, History, HistoryFor, Message, MessageId, RoomId, RoomKind, Timestamp, UserId,
 };
+use tidings::protocol::publication::{self, InstanceId, Publication};
 
 use crate::support::Log;
 
@@ -145,10 +146,11 @@ proptest! {
             if step == queue.len() / 4 {
                 log.load(head(0, 0));
             }
-            hub.apply(&Commit {
+            hub.apply(&Publication {
+                from: InstanceId::nil(),
                 history: History::trusted("h".to_owned()),
                 room_id: room.clone(),
-                changes: vec![published[*n].clone()],
+                changes: vec![publication::Change::new(&room, &published[*n])],
                 users: Vec::new(),
             });
             if weather.reads[step % weather.reads.len()] && log.head().is_some() {
@@ -158,11 +160,11 @@ proptest! {
         log.load(head(0, 0));
         // What the tail check or the next publication starts: repair until there is no hole and nothing newer.
         let mut pages = 0;
-        while log.hole_after().is_some() || log.head().unwrap().rev < newest {
+        log.expect(newest);
+        while let Some((after, expected)) = log.behind() {
             pages += 1;
             prop_assert!(pages <= newest, "each page leads on");
-            let after = log.head().unwrap().rev;
-            log.fill(&changes_after(&table, after, newest, weather.page));
+            log.fill(&changes_after(&table, after, newest, weather.page), expected);
             read(&log, &user, &mut copy);
         }
         read(&log, &user, &mut copy);

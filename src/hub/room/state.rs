@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::NewestPage;
-use crate::hub::Reader;
-use crate::model::{Changes, ContentType, Effect, Head, Member, Message, RoomId, UserId};
+use crate::hub::{Reader, UserFeed};
+use crate::model::{Changes, ContentType, Effect, Head, Member, RoomId, Timestamp, UserId};
+use crate::protocol::publication::Change;
 use crate::protocol::{Frame, ServerFrame};
 
 /// Frames kept for readers who are a little behind. The rest is read from the store.
@@ -21,14 +22,16 @@ pub(super) struct State {
     pub(super) head: Option<Head>,
     pub(super) ring: VecDeque<Entry>,
     pub(super) ring_bytes: usize,
-    pub(super) early: BTreeMap<u64, Arc<Message>>,
-    /// Early changes were dropped, so there is a hole although nothing waits above it.
-    pub(super) lost: bool,
+    pub(super) early: BTreeMap<u64, Change>,
+    /// The highest `rev` known to exist, from whatever source: below it the log is behind.
+    pub(super) expected: u64,
     pub(super) members: HashMap<UserId, Slot>,
     pub(super) tickets: u64,
     pub(super) newest: Option<NewestPage>,
     pub(super) readers: Vec<Arc<Reader>>,
     pub(super) feeds: HashSet<UserId>,
+    /// Whose connections others were told of.
+    pub(super) connected: HashSet<UserId>,
     pub(super) used: Instant,
 }
 
@@ -49,7 +52,17 @@ pub(super) struct Entry {
 pub(super) enum Slot {
     /// Being read; what changes meanwhile throws the slot away, and it is read again.
     Loading(u64),
-    Known(Member),
+    Known(Known),
+}
+
+/// A membership in memory. It holds the user's feed, which says whether a change of theirs was missed since.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) member: Member,
+    /// The user's `rev` when it was read.
+    pub(super) as_of: u64,
+    pub(super) feed: Arc<UserFeed>,
+    pub(super) used: Instant,
 }
 
 impl State {
@@ -59,59 +72,71 @@ impl State {
             ring: VecDeque::new(),
             ring_bytes: 0,
             early: BTreeMap::new(),
-            lost: false,
+            expected: 0,
             members: HashMap::new(),
             tickets: 0,
             newest: None,
             readers: Vec::new(),
             feeds: HashSet::new(),
+            connected: HashSet::new(),
             used: Instant::now(),
         }
     }
 
     /// Moves forward over what is there without a hole.
-    pub(super) fn settle(&mut self, room: &RoomId) {
+    pub(super) fn settle(&mut self) {
         let Some(head) = &self.head else { return };
         self.early = self.early.split_off(&(head.rev + 1));
-        while let Some(message) = self.next_early() {
-            let after = message.rev - 1;
-            let frame = ServerFrame::Message { room_id: room, message: &message }.encode();
-            self.step(after, message.rev, frame, std::slice::from_ref(&message));
+        while let Some(change) = self.next_early() {
+            let fact = Fact::of_change(&change);
+            self.step(change.rev - 1, change.rev, change.frame.clone(), &[fact]);
         }
     }
 
-    pub(super) fn has_hole(&self) -> bool {
-        self.head.is_some() && (self.lost || !self.early.is_empty())
+    pub(super) fn is_behind(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.rev < self.expected)
     }
 
     /// Dense: only the neighbour of the head is taken. What lies above a hole waits for it.
-    fn next_early(&mut self) -> Option<Arc<Message>> {
+    fn next_early(&mut self) -> Option<Change> {
         let next = self.head.as_ref()?.rev + 1;
         self.early.remove(&next)
     }
 
     pub(super) fn fill(&mut self, room: &RoomId, changes: &Changes) {
         let Some(after) = self.head.as_ref().map(|head| head.rev) else { return };
+        if changes.rev <= after {
+            return;
+        }
         let messages: Vec<_> = changes.messages.iter().filter(|m| m.rev > after).cloned().collect();
-        if changes.rev > after {
-            let frame = ServerFrame::Messages { room_id: room, messages: &messages, rev: changes.rev }.encode();
-            self.step(after, changes.rev, frame, &messages);
+        let frame = ServerFrame::Messages { room_id: room, messages: &messages, rev: changes.rev }.encode();
+        let effects: Vec<_> = messages.iter().map(|m| m.effect()).collect();
+        let facts = messages.iter().zip(&effects).map(|(message, effect)| Fact {
+            seq: message.seq,
+            created_at: message.created_at,
+            sender: (message.content_type != ContentType::System).then_some(&message.sender_id),
+            effect: effect.as_ref(),
+        });
+        self.step(after, changes.rev, frame, &facts.collect::<Vec<_>>());
+        if changes.rev == changes.head.rev {
+            // Complete: what counts members apart from the log's own messages counts here too.
+            self.head = Some(changes.head.clone());
         }
     }
 
-    fn step(&mut self, after: u64, rev: u64, frame: Frame, messages: &[Arc<Message>]) {
+    fn step(&mut self, after: u64, rev: u64, frame: Frame, facts: &[Fact<'_>]) {
         let mut left = Vec::new();
-        for message in messages {
-            self.take_in(message);
-            if let Some(Effect::Left(user)) = message.effect() {
-                left.push((message.seq, user));
+        for fact in facts {
+            self.take_in(fact);
+            if let Some(Effect::Left(user)) = fact.effect {
+                left.push((fact.seq, user.clone()));
             }
         }
         if let Some(head) = &mut self.head {
             head.rev = rev;
         }
         self.ring_bytes += frame.len();
-        let min_seq = messages.iter().map(|m| m.seq).min().unwrap_or(u64::MAX);
+        let min_seq = facts.iter().map(|fact| fact.seq).min().unwrap_or(u64::MAX);
         self.ring.push_back(Entry { after, rev, frame, min_seq, left });
         while self.ring.len() > RING_FRAMES || self.ring_bytes > RING_BYTES {
             let Some(dropped) = self.ring.pop_front() else { break };
@@ -120,21 +145,25 @@ impl State {
     }
 
     /// What a message means for the head and the members.
-    fn take_in(&mut self, message: &Message) {
+    fn take_in(&mut self, fact: &Fact<'_>) {
         let Some(head) = &mut self.head else { return };
-        let seq = message.seq;
-        if seq > head.last_seq {
-            head.last_seq = seq;
-            head.last_message_at = Some(message.created_at);
+        if fact.seq > head.last_seq {
+            head.last_seq = fact.seq;
+            head.last_message_at = Some(fact.created_at);
+            match fact.effect {
+                Some(Effect::Joined(_)) => head.member_count += 1,
+                Some(Effect::Left(_)) => head.member_count = head.member_count.saturating_sub(1),
+                _ => {}
+            }
         }
-        if message.content_type != ContentType::System {
+        if let Some(sender) = fact.sender {
             // Sending moved the sender's position to the message; a later change of it finds that done.
-            self.touch(&message.sender_id, |member| member.last_read_seq = member.last_read_seq.max(seq));
+            self.touch(sender, |member| member.last_read_seq = member.last_read_seq.max(fact.seq));
         }
-        match message.effect() {
+        match fact.effect {
             // Read again when somebody asks: it happens once, and the store knows the role.
-            Some(Effect::Joined(user) | Effect::Left(user)) => drop(self.members.remove(&user)),
-            Some(Effect::Role(user, role)) => self.touch(&user, |member| member.role = role),
+            Some(Effect::Joined(user) | Effect::Left(user)) => drop(self.members.remove(user)),
+            Some(Effect::Role(user, role)) => self.touch(user, |member| member.role = *role),
             None => {}
         }
     }
@@ -142,9 +171,29 @@ impl State {
     /// Changes what is known of a member. What is being read of them may be older, and is thrown away.
     pub(super) fn touch(&mut self, user: &UserId, change: impl FnOnce(&mut Member)) {
         match self.members.get_mut(user) {
-            Some(Slot::Known(member)) => change(member),
+            Some(Slot::Known(known)) => change(&mut known.member),
             Some(Slot::Loading(_)) => drop(self.members.remove(user)),
             None => {}
+        }
+    }
+}
+
+/// What of a message counts for the head and the members.
+struct Fact<'a> {
+    seq: u64,
+    created_at: Timestamp,
+    /// The person who wrote it.
+    sender: Option<&'a UserId>,
+    effect: Option<&'a Effect>,
+}
+
+impl<'a> Fact<'a> {
+    fn of_change(change: &'a Change) -> Self {
+        Self {
+            seq: change.seq,
+            created_at: change.created_at,
+            sender: change.sender_id.as_ref(),
+            effect: change.effect.as_ref(),
         }
     }
 }

@@ -1,0 +1,223 @@
+//! Values that all instances share, so that one reads what many want: a room's head, its newest page, a user's role and
+//! partner. Nothing here is believed for longer than seconds or beyond its `history` and `rev`, and nothing of one
+//! reader is kept under a room's key. Without Redis there is nothing to share: what this instance follows in memory
+//! is then the only cache, and every question is a miss.
+
+use std::time::Duration;
+
+use fred::interfaces::KeysInterface;
+use fred::types::{Expiration, SetOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::model::{Head, History, HistoryFor, Partner, RoomId, RoomKind, Timestamp, User, UserId};
+use crate::redis::{Area, Redis, Replacement};
+use crate::telemetry;
+
+/// How long a room's head is kept.
+const META: Duration = Duration::from_secs(1);
+/// How long a newest page is kept.
+const PAGE: Duration = Duration::from_secs(3);
+/// How long a role is kept, in seconds.
+const ROLE: i64 = 30 * 60;
+/// How long a partner, or that there is none, is kept, in seconds.
+const PARTNER: i64 = 5 * 60;
+
+/// The shared cache, chosen at the start.
+#[derive(Debug)]
+pub enum Cache {
+    /// There is nobody to share with.
+    Alone,
+    /// Redis.
+    Redis(Redis),
+}
+
+/// Where an answer came from; `X-Cache` tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cached {
+    /// From this instance's memory.
+    Memory,
+    /// From the shared cache.
+    Hit,
+    /// From the database.
+    Miss,
+}
+
+impl Cached {
+    /// The header's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
+
+    /// Counts where something of this kind was found.
+    pub fn count(self, key: &'static str) {
+        metrics::counter!(telemetry::CACHE, "key" => key, "result" => self.as_str()).increment(1);
+    }
+}
+
+/// A newest page of a room in which all members see the same.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SharedPage {
+    /// The history it belongs to.
+    pub history: History,
+    /// The `rev` it is complete to.
+    pub rev: u64,
+    /// The `before` of the page before it.
+    pub cursor: Option<u64>,
+    /// The messages, as JSON.
+    pub messages: Box<RawValue>,
+}
+
+/// A room's head as it is shared; the reader's own part is never in it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SharedMeta {
+    history: History,
+    rev: u64,
+    last_seq: u64,
+    /// Microseconds since 1970.
+    last_message_at: Option<i64>,
+    #[serde(rename = "type")]
+    kind: RoomKind,
+    history_for: HistoryFor,
+    member_count: u64,
+}
+
+impl From<&Head> for SharedMeta {
+    fn from(head: &Head) -> Self {
+        Self {
+            history: head.history.clone(),
+            rev: head.rev,
+            last_seq: head.last_seq,
+            last_message_at: head.last_message_at.map(|at| at.0),
+            kind: head.kind,
+            history_for: head.history_for,
+            member_count: head.member_count,
+        }
+    }
+}
+
+impl From<SharedMeta> for Head {
+    fn from(meta: SharedMeta) -> Self {
+        Self {
+            history: meta.history,
+            kind: meta.kind,
+            history_for: meta.history_for,
+            last_seq: meta.last_seq,
+            rev: meta.rev,
+            last_message_at: meta.last_message_at.map(Timestamp),
+            member_count: meta.member_count,
+        }
+    }
+}
+
+impl Cache {
+    /// A room's head of this history, if it is there.
+    pub async fn head(&self, room: &RoomId, history: &History) -> Option<Head> {
+        let meta: SharedMeta = self.get(&meta_key(room)).await?;
+        Some(meta.into()).filter(|head: &Head| head.history == *history)
+    }
+
+    /// What puts a head in the place of an older one.
+    pub fn replace_head(&self, room: &RoomId, head: &Head) -> Option<Replacement> {
+        self.replacement(meta_key(room), &head.history, head.rev, META, &SharedMeta::from(head))
+    }
+
+    /// Keeps a head that was read.
+    pub async fn keep_head(&self, room: &RoomId, head: &Head) {
+        self.keep(self.replace_head(room, head)).await;
+    }
+
+    /// A room's newest page of this history, complete to exactly this `rev`.
+    pub async fn page(&self, room: &RoomId, history: &History, rev: u64) -> Option<SharedPage> {
+        let page: SharedPage = self.get(&page_key(room)).await?;
+        Some(page).filter(|page| page.history == *history && page.rev == rev)
+    }
+
+    /// Keeps a newest page that was read.
+    pub async fn keep_page(&self, room: &RoomId, page: &SharedPage) {
+        self.keep(self.replacement(page_key(room), &page.history, page.rev, PAGE, page)).await;
+    }
+
+    /// Keeps a user's role and partner that were read, unless somebody keeps newer ones. "None" is a value.
+    pub async fn keep_user(&self, user: &User) {
+        let Self::Redis(redis) = self else { return };
+        if !redis.is_usable() {
+            return;
+        }
+        let partner = serde_json::to_string(&user.partner).expect("a partner is two texts");
+        let commands = redis.commands();
+        let keep = |key: String, value: String, seconds: i64| {
+            let options = Some(SetOptions::NX);
+            let set = commands.set::<(), _, _>(redis.name(&key), value, Some(Expiration::EX(seconds)), options, false);
+            redis.run(Area::Cache, Box::pin(set))
+        };
+        let role = keep(role_key(&user.id), user.role.as_str().to_owned(), ROLE);
+        futures_util::future::join(role, keep(partner_key(&user.id), partner, PARTNER)).await;
+    }
+
+    /// A user's role and partner, if both are there.
+    pub async fn user(&self, id: &UserId) -> Option<(String, Option<Partner>)> {
+        let Self::Redis(redis) = self else { return None };
+        if !redis.is_usable() {
+            return None;
+        }
+        let commands = redis.commands();
+        let get = |key: String| redis.run(Area::Cache, Box::pin(commands.get::<Option<String>, _>(redis.name(&key))));
+        let (role, partner) = futures_util::future::join(get(role_key(id)), get(partner_key(id))).await;
+        Some((role??, serde_json::from_str(&partner??).ok()?))
+    }
+
+    async fn get<T: for<'a> Deserialize<'a>>(&self, key: &str) -> Option<T> {
+        let Self::Redis(redis) = self else { return None };
+        if !redis.is_usable() {
+            return None;
+        }
+        let commands = redis.commands();
+        let value = redis.run(Area::Cache, Box::pin(commands.get::<Option<String>, _>(redis.name(key)))).await??;
+        // Whatever is there that is none of ours is as good as nothing.
+        serde_json::from_str(&value).ok()
+    }
+
+    fn replacement(
+        &self,
+        key: String,
+        history: &History,
+        rev: u64,
+        lifetime: Duration,
+        value: &impl Serialize,
+    ) -> Option<Replacement> {
+        let Self::Redis(_) = self else { return None };
+        let value = serde_json::to_vec(value).expect("a cached value is texts and numbers");
+        Some(Replacement { key, history: history.to_string(), rev, value, lifetime })
+    }
+
+    async fn keep(&self, replacement: Option<Replacement>) {
+        if let (Self::Redis(redis), Some(new)) = (self, replacement)
+            && redis.is_usable()
+        {
+            redis.replace(&new).await;
+        }
+    }
+}
+
+fn meta_key(room: &RoomId) -> String {
+    format!("chat:meta:{room}")
+}
+
+fn page_key(room: &RoomId) -> String {
+    format!("chat:messages:{room}:10")
+}
+
+fn role_key(user: &UserId) -> String {
+    format!("stats:user:{user}:role")
+}
+
+fn partner_key(user: &UserId) -> String {
+    format!("stats:user:{user}:partner")
+}

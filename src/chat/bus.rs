@@ -1,0 +1,93 @@
+//! What instances tell each other: commits on their way out, and what is heard on its way in.
+
+use std::collections::HashSet;
+
+use super::Chat;
+use crate::broker::{Bucket, Cause, Heard, Sent};
+use crate::model::Commit;
+use crate::protocol::publication::{Aside, AsideKind, BusMessage, Publication};
+use crate::telemetry;
+
+impl Chat {
+    /// Tells everyone of a commit: those here at once and without the bus, then cache and bus. What is returned tells
+    /// when these have it.
+    pub(super) fn tell_all(&self, commit: &Commit) -> Sent {
+        metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
+        let publication = Publication::new(self.0.broker.instance(), commit);
+        self.apply(&publication);
+        if !self.0.broker.has_others() {
+            return Sent::done();
+        }
+        let (room, users) = (&commit.room_id, &commit.users);
+        let buckets: HashSet<Bucket> = users.iter().map(|change| Bucket::of(change.user_id.as_str())).collect();
+        let mut messages = Vec::with_capacity(1 + buckets.len());
+        messages.extend(buckets.into_iter().map(|bucket| (bucket, BusMessage::User(publication.for_users()))));
+        messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
+        let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
+        self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)
+    }
+
+    fn apply(&self, publication: &Publication) {
+        if let Some(log) = self.0.hub.apply(publication) {
+            self.repair_soon(log, Cause::Hole);
+        }
+    }
+
+    /// Takes in what the bus brings, for as long as the service runs.
+    pub(super) async fn listen(self) {
+        loop {
+            let heard = tokio::select! {
+                () = self.0.lifecycle.draining() => return,
+                heard = self.0.broker.hear() => heard,
+            };
+            match heard {
+                Heard::Message(BusMessage::Commit(commit)) if commit.history == self.history() => self.apply(&commit),
+                Heard::Message(BusMessage::User(commit)) if commit.history == self.history() => {
+                    self.0.hub.apply_users(&commit);
+                }
+                // Of another history: one of the two instances has not noticed yet. The database tells which.
+                Heard::Message(BusMessage::Commit(_) | BusMessage::User(_)) => self.0.look.notify_one(),
+                Heard::Message(BusMessage::Aside(aside)) => self.tell_aside(&aside),
+                Heard::Message(BusMessage::Probe(_)) => {}
+                Heard::Missed(cause) => self.distrust(cause),
+            }
+        }
+    }
+
+    /// Something may have been missed: whatever is followed is compared with the store, now.
+    fn distrust(&self, cause: Cause) {
+        tracing::info!(cause = cause.as_str(), "the bus may have missed something; comparing with the database");
+        self.0.hub.rooms().iter().for_each(|log| log.trust.set(false));
+        self.0.hub.users().iter().for_each(|feed| feed.trust.set(false));
+        self.0.look.notify_one();
+    }
+
+    /// Gives a best-effort frame of another instance to those who read here.
+    fn tell_aside(&self, aside: &Aside) {
+        let Some(log) = self.0.hub.followed(&aside.room_id) else { return };
+        // Several instances may have let one through, each by its own bucket.
+        let wanted = aside.kind != AsideKind::Typing || self.0.limits.typing(&aside.author, &aside.room_id);
+        if wanted {
+            log.tell(&aside.frame, &aside.author);
+        }
+    }
+
+    /// Gives a best-effort frame to everyone who reads the room but its author, here and elsewhere.
+    pub(super) fn tell_aside_to_all(&self, aside: Aside) {
+        if let Some(log) = self.0.hub.followed(&aside.room_id) {
+            log.tell(&aside.frame, &aside.author);
+        }
+        if self.0.broker.has_others() {
+            let bucket = Bucket::of(aside.room_id.as_str());
+            drop(self.0.broker.publish(None, vec![(bucket, BusMessage::Aside(aside))]));
+        }
+    }
+
+    /// Hears no longer what nobody here follows.
+    pub(super) fn leave_buckets(&self) {
+        let rooms = self.0.hub.rooms();
+        let users = self.0.hub.users();
+        let rooms = rooms.iter().map(|log| Bucket::of(log.id().as_str()));
+        self.0.broker.keep(rooms.chain(users.iter().map(|feed| Bucket::of(feed.user().as_str()))).collect());
+    }
+}

@@ -1,0 +1,185 @@
+//! The tail check: the heads of everything followed here, asked of the primary in turns. It finds what the bus has lost
+//! without a successor that would show it, what was committed by an instance that died before it published, and
+//! a database that was put back. The message table is the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::try_join;
+
+use super::Chat;
+use crate::broker::{Bucket, Cause};
+use crate::error::Result;
+use crate::hub::{RoomLog, UserFeed};
+use crate::model::History;
+use crate::telemetry;
+
+/// How often it looks: at everything while the bus is not proven, else at what has its turn.
+const TICK: Duration = Duration::from_millis(250);
+/// Turns over which everything is spread: two seconds.
+const TURNS: u64 = 8;
+/// How long a publication on its way may take before it counts as lost.
+const GRACE: Duration = Duration::from_millis(100);
+/// Ids in one statement.
+const CHUNK: usize = 5000;
+
+impl Chat {
+    /// Looks, for as long as the service runs.
+    pub(super) async fn check_tails(self) {
+        if !self.0.broker.has_others() {
+            return;
+        }
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        for turn in 0.. {
+            tokio::select! {
+                () = self.0.lifecycle.draining() => return,
+                _ = tick.tick() => {}
+                () = self.0.look.notified() => {}
+            }
+            if let Err(error) = self.check(turn).await {
+                // The next turn is near, and sends say the same louder.
+                tracing::debug!(error = error.chain(), "the tail check could not read the database");
+            }
+        }
+    }
+
+    async fn check(&self, turn: u64) -> Result<()> {
+        if turn.is_multiple_of(TURNS) || !self.0.broker.is_proven() {
+            self.look_at_history().await?;
+        }
+        let rooms = self.due(self.0.hub.rooms(), turn, |log| (log.id().as_str(), log.trust.is()));
+        let users = self.due(self.0.hub.users(), turn, |feed| (feed.user().as_str(), feed.trust.is()));
+        for chunk in rooms.chunks(CHUNK) {
+            self.check_rooms(chunk).await?;
+        }
+        for chunk in users.chunks(CHUNK) {
+            self.check_users(chunk).await?;
+        }
+        Ok(())
+    }
+
+    /// Whatever has its turn, and whatever is not sure to be complete.
+    fn due<T>(&self, all: Vec<Arc<T>>, turn: u64, what: impl Fn(&T) -> (&str, bool)) -> Vec<Arc<T>> {
+        let proven = self.0.broker.is_proven();
+        let is_due = |one: &Arc<T>| {
+            let (id, trusted) = what(one);
+            let bucket = Bucket::of(id);
+            !proven || !trusted || bucket.turn(TURNS) == turn % TURNS || !self.0.broker.is_live(bucket)
+        };
+        all.into_iter().filter(is_due).collect()
+    }
+
+    async fn check_rooms(&self, logs: &[Arc<RoomLog>]) -> Result<()> {
+        // In this order: whatever is published after "live" is heard, whatever is known before the read is in it.
+        let before: Vec<_> = logs
+            .iter()
+            .filter_map(|log| {
+                let (rev, bucket) = (log.known_rev()?, Bucket::of(log.id().as_str()));
+                Some((log, rev, self.0.broker.is_live(bucket)))
+            })
+            .collect();
+        let ids: Vec<_> = before.iter().map(|(log, ..)| log.id().clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let heads: std::collections::HashMap<_, _> = self.0.store.heads(&ids).await?.into_iter().collect();
+        let mut suspects = Vec::new();
+        for (log, known, live) in before {
+            let Some(head) = heads.get(log.id()) else { continue };
+            if head.history != self.history() {
+                return self.look_at_history().await;
+            }
+            if head.rev < known {
+                tracing::error!(room.id = %log.id(), known, stored = head.rev,
+                    "the database holds less of a room than was read from it before; after a restore run `tidings renew-history`");
+                self.end_history(head.history.clone());
+                return Ok(());
+            }
+            let trusted = log.trust.is() && live;
+            log.trust.set(live);
+            if log.known_rev().is_some_and(|rev| rev < head.rev) {
+                suspects.push((log, head.rev, trusted));
+            }
+        }
+        self.confirm(suspects.iter().any(|(.., trusted)| *trusted)).await;
+        for (log, rev, trusted) in suspects {
+            if log.expect(rev) {
+                self.found(trusted);
+                self.repair_soon(log.clone(), if trusted { Cause::Tail } else { Cause::Resubscribed });
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_users(&self, feeds: &[Arc<UserFeed>]) -> Result<()> {
+        let before: Vec<_> = feeds
+            .iter()
+            .filter(|feed| feed.known().is_some())
+            .map(|feed| (feed, self.0.broker.is_live(Bucket::of(feed.user().as_str()))))
+            .collect();
+        let ids: Vec<_> = before.iter().map(|(feed, _)| feed.user().clone()).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let revs: std::collections::HashMap<_, _> = self.0.store.user_revs(&ids).await?.into_iter().collect();
+        let mut suspects = Vec::new();
+        for (feed, live) in before {
+            let Some(rev) = revs.get(feed.user()) else { continue };
+            let trusted = feed.trust.is() && live;
+            feed.trust.set(live);
+            if feed.known().is_some_and(|known| known < *rev) {
+                suspects.push((feed, *rev, trusted));
+            }
+        }
+        self.confirm(suspects.iter().any(|(.., trusted)| *trusted)).await;
+        for (feed, rev, trusted) in suspects {
+            if feed.miss(rev) {
+                let cause = if trusted { Cause::Tail } else { Cause::Resubscribed };
+                metrics::counter!(telemetry::REPAIRS, "cause" => cause.as_str()).increment(1);
+                self.found(trusted);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is on its way over a bus that works arrives within this time, and is then no loss.
+    async fn confirm(&self, worth_waiting: bool) {
+        if worth_waiting && self.0.broker.is_proven() {
+            tokio::time::sleep(GRACE).await;
+        }
+    }
+
+    /// A proven bus has lost something.
+    fn found(&self, trusted: bool) {
+        if trusted && self.0.broker.is_proven() {
+            tracing::warn!("the tail check found what the bus did not bring; looking more often for a while");
+            self.0.broker.doubt();
+        }
+    }
+
+    /// Whether the database still is the one that everything in memory was read from.
+    pub(super) async fn look_at_history(&self) -> Result<()> {
+        // The number of users and rooms followed may be zero: sockets and caches still name the history.
+        let history = self.0.store.current_history().await?;
+        if history != self.history() {
+            tracing::warn!(%history, "the database has another history; clients begin anew");
+            self.end_history(history);
+        }
+        Ok(())
+    }
+
+    /// Drops all that memory holds; readers are told, and begin with what is there now.
+    fn end_history(&self, history: History) {
+        *self.0.history.write().unwrap_or_else(std::sync::PoisonError::into_inner) = history;
+        self.0.hub.end();
+        self.0.users.invalidate_all();
+        self.0.pages.invalidate_all();
+    }
+
+    /// Reads the heads of rooms and users together; for a reader who knows more than this instance.
+    pub(super) async fn check_now(&self, logs: &[Arc<RoomLog>], feed: &Arc<UserFeed>) -> Result<()> {
+        let feeds = [feed.clone()];
+        try_join(self.check_rooms(logs), self.check_users(&feeds)).await.map(drop)
+    }
+}

@@ -1,0 +1,318 @@
+//! The connection to Redis or Valkey that bus, cache and presence share. Every command has one attempt and a deadline;
+//! what is wrong is known in words and logged when it changes. It knows nothing of rooms, and nothing here may be
+//! waited for without that deadline: Redis carries hints and caches only, and the service runs without it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use fred::clients::{Client, WithOptions};
+use fred::error::{Error as FredError, ErrorKind};
+use fred::interfaces::{ClientLike, EventInterface, LuaInterface};
+use fred::types::config::{Config, Options, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::{Builder, ClientState, RespVersion, Value};
+use futures_util::future::BoxFuture;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::lifecycle::Lifecycle;
+use crate::telemetry;
+
+/// A Redis that takes longer than this to answer counts as down: nobody waits for it until it is quick again.
+pub const SLOW: Duration = Duration::from_millis(100);
+/// How long after a connection was given up for good (a wrong password) another is tried.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Messages of the bus that may wait to be read; with more, the reader is told that it missed some.
+const BUS_BACKLOG: usize = 8192;
+/// Commands that may wait for a connection; more fail at once.
+const COMMANDS: usize = 10_000;
+
+/// How to reach Redis.
+#[derive(Clone)]
+pub struct Settings {
+    /// `redis://`, `rediss://`, `redis-cluster://`, `redis-sentinel://`, `redis+unix://`, and the same for `valkey`.
+    pub url: String,
+    /// In front of every key and channel.
+    pub prefix: String,
+    /// How long a command may take.
+    pub deadline: Duration,
+}
+
+/// What a fault concerns; each has at most one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Area {
+    /// There is no connection.
+    Connection,
+    /// Publishing and hearing.
+    Bus,
+    /// Keeping values.
+    Cache,
+}
+
+/// A value to put in the place of an older one of the same history.
+#[derive(Debug)]
+pub struct Replacement {
+    /// The key, without the prefix.
+    pub key: String,
+    /// The history the value belongs to.
+    pub history: String,
+    /// Its place in that history's log.
+    pub rev: u64,
+    /// JSON, with `history` and `rev` in it.
+    pub value: Vec<u8>,
+    /// How long it lives.
+    pub lifetime: Duration,
+}
+
+/// A slow reader must not put an old value back: only a newer one of the same history replaces what is there. What
+/// of another history is there lives for seconds, and no reader takes it.
+const REPLACE: &str = "
+local old = redis.call('GET', KEYS[1])
+if old then
+  local known, value = pcall(cjson.decode, old)
+  if known and type(value) == 'table' and value.rev
+     and (value.history ~= ARGV[1] or tonumber(value.rev) >= tonumber(ARGV[2])) then
+    return 0
+  end
+end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
+return 1";
+
+/// A handle to Redis. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Redis(Arc<Inner>);
+
+struct Inner {
+    commands: Client,
+    subscriber: Client,
+    options: Options,
+    prefix: String,
+    deadline: Duration,
+    clustered: bool,
+    usable: AtomicBool,
+    garbled: AtomicBool,
+    faults: Mutex<BTreeMap<Area, String>>,
+}
+
+impl Redis {
+    /// Reads the address; `REDIS_URL` is named by whoever calls. Nothing is connected yet.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let url = settings.url.strip_prefix("unix://").map(|path| format!("redis+unix://{path}"));
+        let mut config = Config::from_url(url.as_ref().unwrap_or(&settings.url)).map_err(|e| e.details().to_owned())?;
+        config.version = RespVersion::RESP3;
+        config.fail_fast = false;
+        let clustered = config.server.is_clustered();
+        let mut builder = Builder::from_config(config);
+        builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 1_000, 2));
+        builder.with_connection_config(|connection| {
+            connection.connection_timeout = Duration::from_secs(1);
+            connection.internal_command_timeout = Duration::from_secs(1);
+            connection.max_command_attempts = 1;
+            connection.max_command_buffer_len = COMMANDS;
+            connection.tcp.nodelay = Some(true);
+            connection.unresponsive =
+                UnresponsiveConfig { interval: Duration::from_millis(500), max_timeout: Some(Duration::from_secs(3)) };
+        });
+        builder.with_performance_config(|performance| {
+            performance.default_command_timeout = settings.deadline;
+            performance.broadcast_channel_capacity = BUS_BACKLOG;
+        });
+        let client = || builder.build().map_err(|error| error.details().to_owned());
+        Ok(Self(Arc::new(Inner {
+            commands: client()?,
+            subscriber: client()?,
+            options: Options {
+                max_attempts: Some(1),
+                timeout: Some(settings.deadline),
+                fail_fast: true,
+                ..Options::default()
+            },
+            prefix: settings.prefix.clone(),
+            deadline: settings.deadline,
+            clustered,
+            usable: AtomicBool::new(false),
+            garbled: AtomicBool::new(false),
+            faults: Mutex::default(),
+        })))
+    }
+
+    /// Keeps both connections, for as long as the service runs.
+    pub fn connect(&self, lifecycle: &Lifecycle) {
+        for client in [self.0.commands.clone(), self.0.subscriber.clone()] {
+            let (redis, life) = (self.clone(), lifecycle.clone());
+            lifecycle.supervise("redis connection", move || redis.clone().keep(client.clone(), life.clone()));
+        }
+    }
+
+    /// fred comes back by itself, except where it gives up; then this does.
+    async fn keep(self, client: Client, lifecycle: Lifecycle) {
+        let (mut errors, mut connected) = (client.error_rx(), client.reconnect_rx());
+        let mut task = client.connect();
+        let mut retry = tokio::time::interval(AGAIN);
+        loop {
+            tokio::select! {
+                () = lifecycle.draining() => break,
+                error = errors.recv() => match error {
+                    Ok((error, _)) if !error.is_cluster() => self.failed(Area::Connection, &error),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => break,
+                },
+                _ = connected.recv() => self.worked(Area::Connection),
+                _ = retry.tick(), if task.is_finished() => task = client.connect(),
+            }
+        }
+        drop(tokio::time::timeout(self.0.deadline, client.quit()).await);
+    }
+
+    /// Commands, each with one attempt and the deadline.
+    pub fn commands(&self) -> WithOptions<Client> {
+        self.0.commands.with_options(&self.0.options)
+    }
+
+    /// For scripts, which take no options; [`run`](Self::run) keeps their deadline.
+    pub fn scripts(&self) -> &Client {
+        &self.0.commands
+    }
+
+    /// The connection that hears the bus.
+    pub fn subscriber(&self) -> &Client {
+        &self.0.subscriber
+    }
+
+    /// Commands on that connection, in the order given, with the deadline.
+    pub fn subscribing(&self) -> WithOptions<Client> {
+        self.0.subscriber.with_options(&self.0.options)
+    }
+
+    /// Whether Redis is a cluster, whose channels belong to nodes.
+    pub fn is_clustered(&self) -> bool {
+        self.0.clustered
+    }
+
+    /// How long a command may take.
+    pub fn deadline(&self) -> Duration {
+        self.0.deadline
+    }
+
+    /// The name of a key or channel.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}{name}", self.0.prefix)
+    }
+
+    /// A channel's name without the prefix, if it is one of ours.
+    pub fn unprefixed<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(self.0.prefix.as_str())
+    }
+
+    /// Whether Redis answers, and quickly. If not, nobody asks it for what the database knows.
+    pub fn is_usable(&self) -> bool {
+        self.0.usable.load(Ordering::Acquire)
+    }
+
+    /// The proof of life came back quickly, or did not.
+    pub fn set_usable(&self, usable: bool) {
+        self.0.usable.store(usable, Ordering::Release);
+    }
+
+    /// Runs a command (boxed, because fred's futures are large) within the deadline, and takes note of how it went. `None`: it failed; who asked goes on
+    /// without.
+    pub async fn run<T>(&self, area: Area, commands: BoxFuture<'_, Result<T, FredError>>) -> Option<T> {
+        if self.0.commands.state() != ClientState::Connected {
+            // Already said by whoever keeps the connection.
+            return None;
+        }
+        metrics::counter!(telemetry::REDIS_CALLS).increment(1);
+        let start = Instant::now();
+        let late = || FredError::new(ErrorKind::Timeout, "no answer in time");
+        let result = tokio::time::timeout(self.0.deadline, commands).await.unwrap_or_else(|_| Err(late()));
+        if start.elapsed() > SLOW {
+            self.set_usable(false);
+        }
+        match result {
+            Ok(value) => {
+                self.worked(area);
+                Some(value)
+            }
+            Err(error) => {
+                self.failed(area, &error);
+                None
+            }
+        }
+    }
+
+    /// Replaces a value, unless what is there is as new.
+    pub async fn replace(&self, new: &Replacement) {
+        let lifetime = u64::try_from(new.lifetime.as_millis()).unwrap_or(u64::MAX).to_string();
+        let arguments: Vec<Value> = vec![
+            new.history.as_str().into(),
+            new.rev.to_string().into(),
+            Value::Bytes(new.value.clone().into()),
+            lifetime.into(),
+        ];
+        let script = self.0.commands.eval::<u64, _, _, _>(REPLACE, self.name(&new.key), arguments);
+        self.run(Area::Cache, Box::pin(script)).await;
+    }
+
+    /// Something came over the bus that is no message of ours.
+    pub fn garbled(&self, why: &str) {
+        let said = self.0.garbled.swap(true, Ordering::AcqRel);
+        if !said {
+            tracing::warn!(why, "something on the bus is no publication; such are dropped, and counted");
+        }
+    }
+
+    /// Something of this area works.
+    pub fn worked(&self, area: Area) {
+        let was = self.faults().remove(&area);
+        if let Some(was) = was {
+            tracing::info!(was, "Redis works again");
+        }
+    }
+
+    /// Something of this area does not work: said once, until it changes.
+    pub fn failed(&self, area: Area, error: &FredError) {
+        let text = self.describe(error);
+        let was = self.faults().insert(area, text.clone());
+        if was.as_ref() != Some(&text) {
+            tracing::warn!(redis = text, error = %error, "Redis cannot be used as it should; the service goes on without");
+        }
+    }
+
+    /// What is wrong, in words for people; nothing if nothing is.
+    pub fn fault(&self) -> Option<String> {
+        let faults = self.faults();
+        // Without a connection nothing else works, and says so in other words.
+        faults.values().next().cloned()
+    }
+
+    fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<Area, String>> {
+        self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn describe(&self, error: &FredError) -> String {
+        let details = error.details();
+        let begins = |code: &str| details.starts_with(code);
+        if begins("NOAUTH") || begins("WRONGPASS") || *error.kind() == ErrorKind::Auth {
+            "it wants a password; put the right one into REDIS_URL".to_owned()
+        } else if begins("READONLY") {
+            "it is read-only; REDIS_URL names a replica".to_owned()
+        } else if begins("OOM") {
+            "its memory is full".to_owned()
+        } else if begins("LOADING") {
+            "it is still loading its data".to_owned()
+        } else {
+            match error.kind() {
+                ErrorKind::Timeout => format!("it does not answer within {} ms", self.0.deadline.as_millis()),
+                ErrorKind::Protocol | ErrorKind::Parse => "what answers does not speak Redis's protocol".to_owned(),
+                _ => "it cannot be reached".to_owned(),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("Redis").field("clustered", &self.0.clustered).finish_non_exhaustive()
+    }
+}
