@@ -31,9 +31,35 @@ pub struct Config {
     #[arg(long, env = "BASE_PATH", default_value = "", value_name = "PATH")]
     pub base_path: String,
 
-    /// Where messages are kept
-    #[arg(long, env = "DATABASE_URL", default_value = "sqlite:./data/tidings.db", value_name = "URL")]
+    /// Where messages are kept: a file of `SQLite`, or a database of `PostgreSQL` that several instances share
+    #[arg(
+        long,
+        env = "DATABASE_URL",
+        default_value = "sqlite:./data/tidings.db",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub database_url: String,
+
+    /// Bring the schema up to date at the start; off only looks, and says what is missing
+    #[arg(long, env = "AUTO_MIGRATE", default_value = "on", value_name = "on|off")]
+    pub auto_migrate: Switch,
+
+    /// Connections to `PostgreSQL`, for reads and writes together
+    #[arg(long, env = "DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=500))]
+    pub database_connections: u32,
+
+    /// Milliseconds a call may wait for the database before it is refused with 503
+    #[arg(long, env = "DATABASE_DEADLINE_MS", default_value_t = 1500, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub database_deadline_ms: u64,
+
+    /// Writes of one room in one transaction at most
+    #[arg(long, env = "COMMIT_BATCH", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub commit_batch: u32,
+
+    /// Start although the database runs with fsync, `full_page_writes` or `synchronous_commit` off
+    #[arg(long, env = "UNSAFE_DATABASE", default_value = "off", value_name = "on|off")]
+    pub unsafe_database: Switch,
 
     /// Redis or Valkey, shared by several instances: redis:, rediss:, redis-cluster:, redis-sentinel:, redis+unix:
     #[arg(long, env = "REDIS_URL", value_name = "URL", hide_env_values = true)]
@@ -124,8 +150,10 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
     /// Yes.
+    #[value(alias = "true")]
     On,
     /// No.
+    #[value(alias = "false")]
     Off,
 }
 
@@ -211,8 +239,8 @@ impl Config {
         if self.redis_prefix.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(ConfigError::new("REDIS_PREFIX", "has no white space, such as chat1:"));
         }
-        if !self.database_url.starts_with("sqlite:") {
-            return Err(ConfigError::new("DATABASE_URL", "begins with sqlite: in this version, which runs alone"));
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme)) {
+            return Err(ConfigError::new("DATABASE_URL", "begins with sqlite:, postgres:// or postgresql://"));
         }
         for origin in &self.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
@@ -237,10 +265,7 @@ fn or_file(given: Option<&String>, setting: &'static str, file: Option<&Path>) -
 impl std::fmt::Debug for Config {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Secrets stay out of logs because nothing here prints them.
-        f.debug_struct("Config")
-            .field("port", &self.port)
-            .field("database_url", &self.database_url)
-            .finish_non_exhaustive()
+        f.debug_struct("Config").field("port", &self.port).finish_non_exhaustive()
     }
 }
 
@@ -268,7 +293,7 @@ mod tests {
         assert_eq!(named(&["--demo", "on", "--jwt-secret", &"x".repeat(32)]), "DEMO");
         assert_eq!(named(&["--base-path", "chat/"]), "BASE_PATH");
         assert_eq!(named(&["--redis-prefix", "a b"]), "REDIS_PREFIX");
-        assert_eq!(named(&["--database-url", "postgres://localhost"]), "DATABASE_URL");
+        assert_eq!(named(&["--database-url", "mysql://localhost"]), "DATABASE_URL");
         assert_eq!(named(&["--allowed-origins", "*"]), "ALLOWED_ORIGINS");
         assert_eq!(named(&["--jwt-secret-file", "no/such/file"]), "JWT_SECRET_FILE");
     }

@@ -21,7 +21,7 @@ use crate::model::RoomId;
 use crate::presence::Presence;
 use crate::protocol;
 use crate::redis::{self, Redis};
-use crate::store::{OpenError, Store};
+use crate::store::{self, OpenError, Store};
 use crate::telemetry;
 use crate::ws;
 
@@ -85,7 +85,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
-        let store = Store::open(&config.database_url).await?;
+        let store = Store::open(&database(&config)).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
         let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
@@ -218,8 +218,23 @@ async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Res
     Ok(Arc::new(auth))
 }
 
-/// The folder of the database file.
+/// How to open the database.
+pub fn database(config: &Config) -> store::Settings {
+    store::Settings {
+        url: config.database_url.clone(),
+        auto_migrate: config.auto_migrate == Switch::On,
+        connections: config.database_connections,
+        deadline: Duration::from_millis(config.database_deadline_ms),
+        commit_batch: config.commit_batch as usize,
+        allow_unsafe: config.unsafe_database == Switch::On,
+    }
+}
+
+/// The folder of the database file; of a database elsewhere, the one such a file would have.
 fn data_folder(url: &str) -> PathBuf {
+    if !url.starts_with("sqlite:") {
+        return PathBuf::from("./data");
+    }
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
     let path = Path::new(path.split('?').next().unwrap_or(path));
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()

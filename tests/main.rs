@@ -5,6 +5,8 @@
 
 mod api;
 mod architecture;
+mod cluster;
+mod faults;
 mod invariants;
 mod operations;
 mod process;

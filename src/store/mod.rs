@@ -5,16 +5,35 @@
 //! message), checks by the permission table what the caller may do *now*, and either all of it is there after
 //! COMMIT or none. Roll-back returns the numbers, so `seq` has no holes.
 
+//!
+//! It runs on SQLite and on PostgreSQL. `database` lets both be asked by one text, `writer` gathers writes into
+//! transactions, `sqlite` and `postgres` open one and know its errors; the rest is statements, by what they are about.
+
+mod database;
+mod members;
+mod messages;
+mod opening;
+mod postgres;
+mod reading;
+mod rooms;
+mod rows;
+mod sqlite;
+mod writer;
+
+use std::fs::File;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::error::Error;
-use crate::model::{Commit, Head, History, HistoryFor, Member, Message, Role, RoomId, RoomKind, UserId};
+use crate::error::{Error, Result};
+use crate::model::{
+    Caller, Commit, Head, History, HistoryFor, Member, Message, Role, RoomId, RoomKind, Timestamp, User, UserId,
+};
+use database::{Connection, Database};
+use rows::user_columns;
+use writer::{Turn, Writer};
 
-mod sqlite;
-
-pub use sqlite::{OpenError, Sqlite as Store};
+pub use opening::{OpenError, Settings};
 
 /// Where a page of rooms goes on: after the room of this time and id.
 pub type RoomCursor = (i64, RoomId);
@@ -128,12 +147,131 @@ pub enum MemberChange {
     Remove,
 }
 
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        if sqlite::is_passing(&error) {
-            Self::unavailable("using the database", error)
-        } else {
-            Self::internal("using the database", error)
+/// The database. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Store {
+    database: Database,
+    writer: Writer,
+    history: History,
+    /// Of SQLite: held for as long as the database is open, so that a second process is refused.
+    _lock: Option<Arc<File>>,
+}
+
+impl Store {
+    /// Opens the database, and makes or updates its schema unless that is not wanted.
+    pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
+        let (database, lock) = open(settings).await?;
+        // Half of the connections that write at most: rooms are not to wait for what is not theirs.
+        let free = (settings.connections as usize / 4).max(1);
+        let writer = Writer::new(database.clone(), settings.commit_batch.max(1), free, settings.deadline);
+        let mut store = Self { database, writer, history: History::fresh(), _lock: lock.map(Arc::new) };
+        store.history = store.first_history().await.map_err(|error| OpenError::Prepare(error.chain()))?;
+        Ok(store)
+    }
+
+    /// This database's history, as it was when it was opened.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// This database's history now.
+    pub async fn current_history(&self) -> Result<History> {
+        let mut connection = self.database.reading().await?;
+        Ok(History::trusted(connection.query(HISTORY).fetch_one().await?.try_get("id")?))
+    }
+
+    /// Gives the database a new history, as it needs after a restore: no cursor of before means anything any more.
+    pub async fn renew_history(&self) -> Result<History> {
+        self.set_history(
+            "insert into history (only_one, id) values (1, $1) on conflict (only_one) do update set id = excluded.id",
+        )
+        .await
+    }
+
+    async fn first_history(&self) -> Result<History> {
+        let mut connection = self.database.reading().await?;
+        match connection.query(HISTORY).fetch_optional().await? {
+            Some(row) => Ok(History::trusted(row.try_get("id")?)),
+            None => self.set_history("insert into history (only_one, id) values (1, $1) on conflict do nothing").await,
         }
     }
+
+    async fn set_history(&self, statement: &'static str) -> Result<History> {
+        self.writer
+            .run(Turn::Free, move |tx| {
+                Box::pin(async move {
+                    tx.query(statement).bind(History::fresh().as_str()).execute().await?;
+                    Ok(History::trusted(tx.query(HISTORY).fetch_one().await?.try_get("id")?))
+                })
+            })
+            .await
+    }
+
+    /// Whether no other instance can write to it.
+    pub fn is_alone(&self) -> bool {
+        self.database.is_alone()
+    }
+
+    /// Waits for writes under way and closes the database.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.database.close().await;
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        self.database.reading().await?.query("select 1").execute().await.map(drop)
+    }
+
+    /// The user, made from what their token says if this is the first time they come.
+    pub async fn ensure_user(&self, caller: &Caller) -> Result<User> {
+        if let Some(user) = self.user(&caller.id).await? {
+            return Ok(user);
+        }
+        let new = caller.clone();
+        self.writer.run(Turn::Free, move |tx| Box::pin(async move { insert_user(tx, &new).await })).await?;
+        self.user(&caller.id).await?.ok_or_else(|| Error::UserNotFound(caller.id.to_string()))
+    }
+
+    /// The user, if there is one.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
+        const USER: &str = concat!("select ", user_columns!(), r#" from "user" u where u.id = $1"#);
+        let mut connection = self.database.reading().await?;
+        let row = connection.query(USER).bind(id.as_str()).fetch_optional().await?;
+        row.map(|row| rows::user(&row)).transpose()
+    }
+}
+
+const HISTORY: &str = "select id from history";
+
+/// Brings the database's schema up to date.
+pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {
+    let (database, _lock) = open(&Settings { auto_migrate: true, ..settings.clone() }).await?;
+    database.close().await;
+    Ok(())
+}
+
+async fn open(settings: &Settings) -> Result<(Database, Option<File>), OpenError> {
+    if settings.url.starts_with("sqlite:") {
+        let (database, lock) = sqlite::open(settings).await?;
+        Ok((database, Some(lock)))
+    } else {
+        Ok((postgres::open(settings).await?, None))
+    }
+}
+
+/// Writes a user as their token describes them; one who is there already stays as they are.
+async fn insert_user(tx: &mut Connection, caller: &Caller) -> Result<()> {
+    tx.query(
+        r#"insert into "user" (id, name, avatar_url, role, created_at) values ($1, $2, $3, $4, $5)
+           on conflict (id) do nothing"#,
+    )
+    .bind(caller.id.as_str())
+    .bind(caller.name.as_deref().unwrap_or(caller.id.as_str()))
+    .bind(caller.picture.as_deref())
+    .bind(caller.role.as_str())
+    .bind(Timestamp::now().0)
+    .execute()
+    .await
+    .map(drop)
 }

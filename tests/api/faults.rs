@@ -1,7 +1,6 @@
 //! The service's own faults: told as such, with what finds them in the log and nothing of what they are.
 
 use serde_json::json;
-use sqlx::Connection;
 
 use crate::support::{TestServer, make_room, say};
 
@@ -13,9 +12,8 @@ async fn a_fault_shows_its_request_id_and_nothing_of_the_database() {
     let message = say(&ann, "garden", "hi").await;
     let mut socket = server.socket("ann").await;
     socket.subscribe("garden", json!({})).await;
-    let url = format!("sqlite:{}", server.database().display());
-    let mut database = sqlx::SqliteConnection::connect(&url).await.unwrap();
-    sqlx::query("alter table reaction rename to hidden").execute(&mut database).await.unwrap();
+    let mut database = server.beside().await;
+    database.run("alter table reaction rename to hidden").await;
     let path = format!("/api/chat/rooms/garden/messages/{}/reactions/%F0%9F%91%8D", message["id"].as_str().unwrap());
     let reply = ann.put(&path, json!({})).await;
     let id = reply.header("x-request-id").to_owned();
@@ -26,6 +24,6 @@ async fn a_fault_shows_its_request_id_and_nothing_of_the_database() {
     let error = socket.refused(react.clone(), "internal").await;
     assert!(!error.to_string().contains("reaction"), "{error}");
     say(&ann, "garden", "the rest goes on").await;
-    sqlx::query("alter table hidden rename to reaction").execute(&mut database).await.unwrap();
+    database.run("alter table hidden rename to reaction").await;
     assert_eq!(socket.done(react).await["message"]["rev"], 4, "the failed ones took no number");
 }

@@ -26,7 +26,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("store", &["error", "model"]),
+    ("store", &["error", "model", "telemetry"]),
     ("broker", &["lifecycle", "protocol", "redis", "telemetry"]),
     ("cache", &["model", "redis", "telemetry"]),
     ("presence", &["model", "protocol", "redis"]),

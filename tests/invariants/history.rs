@@ -1,7 +1,6 @@
 //! 11 one history: a cursor of another one, or above the head, is told to begin anew.
 
 use serde_json::json;
-use sqlx::{Connection, SqliteConnection};
 
 use super::{group, path, send};
 use crate::support::TestServer;
@@ -22,12 +21,11 @@ async fn invariant_11_a_cursor_of_another_history_or_above_the_head_is_refused()
     assert_eq!(socket.frame("messages").await["messages"][1]["content"], "before the restore");
 
     // A restore gives the database another history.
-    let database = server.database();
-    let directory = server.stop().await;
-    let mut connection = SqliteConnection::connect(&format!("sqlite:{}", database.display())).await.unwrap();
-    sqlx::query("update history set id = 'another'").execute(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-    let server = TestServer::again(directory).await;
+    let data = server.stop().await;
+    let mut database = data.beside().await;
+    database.run("update history set id = 'another'").await;
+    database.close().await;
+    let server = TestServer::again(data).await;
     let ann = server.api("ann");
     assert_eq!(ann.get(&path("r", "meta")).await.ok(200)["history"], "another");
     let known = ann.get_with(&path("r", "meta"), &[("if-none-match", &etag)]).await;

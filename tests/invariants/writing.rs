@@ -4,19 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use sqlx::{Connection, SqliteConnection};
 
 use super::{group, path, send};
 use crate::support::{Api, Log, TestServer, fresh_id, token};
-
-/// The database beside the server, as an operator's shell would open it.
-async fn beside(server: &TestServer) -> SqliteConnection {
-    SqliteConnection::connect(&format!("sqlite:{}", server.database().display())).await.unwrap()
-}
-
-async fn run(database: &mut SqliteConnection, statement: &'static str) {
-    sqlx::query(statement).execute(database).await.unwrap();
-}
 
 async fn whole_log(api: &Api, room: &str) -> Vec<Value> {
     let mut messages = Vec::new();
@@ -38,21 +28,18 @@ async fn invariant_1_a_fault_between_any_two_statements_leaves_none_of_it() {
     socket.subscribe("r", json!({})).await;
     send(&ann, "r", "before").await;
     let meta = ann.get(&path("r", "meta")).await.ok(200);
-    let mut database = beside(&server).await;
+    let mut database = server.beside().await;
     // Each statement of a send fails once, after those before it have run; the last fault is found by COMMIT itself.
-    run(&mut database, "create table parent (id integer primary key)").await;
-    run(&mut database, "create table child (id integer references parent (id) deferrable initially deferred)").await;
-    let faults = [
-        "create trigger fault before insert on message begin select raise(abort, 'fault'); end",
-        "create trigger fault before update of last_seq on room begin select raise(abort, 'fault'); end",
-        "create trigger fault before update of last_read_seq on member begin select raise(abort, 'fault'); end",
-        "create trigger fault after insert on message begin insert into child values (1); end",
-    ];
-    for fault in faults {
-        run(&mut database, fault).await;
+    for fault in ["insert on message", "update of last_seq on room", "update of last_read_seq on member", "commit"] {
+        let table = fault.rsplit(' ').next().unwrap_or_default();
+        if fault == "commit" {
+            database.fail_commits().await;
+        } else {
+            database.fail(fault, None).await;
+        }
         let body = json!({ "id": fresh_id(), "content": "in between" });
         ann.post(&path("r", "messages"), body).await.problem(500, "internal");
-        run(&mut database, "drop trigger fault").await;
+        database.heal(if table == "commit" { "message" } else { table }).await;
         assert_eq!(ann.get(&path("r", "meta")).await.ok(200), meta, "something of the failed send is there: {fault}");
         let page = ann.get(&path("r", "messages?limit=100")).await.ok(200);
         assert_eq!(page["rev"], meta["rev"], "the head moved: {fault}");
@@ -72,22 +59,17 @@ async fn invariant_1_a_fault_between_any_two_statements_leaves_none_of_it() {
 async fn invariant_1_a_send_that_fails_leaves_its_neighbours_in_the_same_commit_alone() {
     let server = TestServer::start().await;
     let [ann, ben] = group(&server, "r", ["ann", "ben"]).await;
-    let mut database = beside(&server).await;
+    let mut database = server.beside().await;
     // The last statement of each of Ben's sends fails; message and head are written by then.
-    run(
-        &mut database,
-        "create trigger fault before update of last_read_seq on member when new.user_id = 'ben'
-         begin select raise(abort, 'fault'); end",
-    )
-    .await;
+    database.fail("update of last_read_seq on member", Some("new.user_id = 'ben'")).await;
     // While another writer holds the database, the sends queue up: they are one batch.
-    run(&mut database, "begin immediate").await;
+    database.hold().await;
     let sends = (0..20).map(|n| {
         let api = if n % 2 == 0 { ann.with_token(&token("ann")) } else { ben.with_token(&token("ben")) };
         tokio::spawn(async move { api.post(&path("r", "messages"), json!({ "content": format!("{n}") })).await })
     });
     let sends: Vec<_> = sends.collect();
-    run(&mut database, "rollback").await;
+    database.release().await;
     for (n, sent) in sends.into_iter().enumerate() {
         let sent = sent.await.unwrap();
         if n % 2 == 0 {
@@ -109,8 +91,8 @@ async fn invariant_2_nothing_is_acknowledged_or_shown_before_its_commit() {
     socket.frame("messages").await;
     let before = ben.get(&path("r", "meta")).await.ok(200);
     // Another writer holds the database, so that a send can be taken in but not committed.
-    let mut database = beside(&server).await;
-    run(&mut database, "begin immediate").await;
+    let mut database = server.beside().await;
+    database.hold().await;
     let sending = tokio::spawn(async move { send(&ann, "r", "held").await });
     for _ in 0..20 {
         assert_eq!(ben.get(&path("r", "meta")).await.ok(200), before, "meta shows what is not committed");
@@ -120,7 +102,7 @@ async fn invariant_2_nothing_is_acknowledged_or_shown_before_its_commit() {
         assert!(frames.iter().all(|frame| frame["type"] != "message"), "a socket shows it: {frames:?}");
     }
     assert!(!sending.is_finished(), "a send was acknowledged that cannot have been committed");
-    run(&mut database, "rollback").await;
+    database.release().await;
     let message = tokio::time::timeout(Duration::from_secs(10), sending).await.unwrap().unwrap();
     assert_eq!(message["content"], "held");
     socket.expect("the message", |frame| frame["message"]["content"] == "held").await;
@@ -180,9 +162,9 @@ async fn invariants_3_4_and_10_sixty_four_writers_who_send_all_twice_leave_a_den
 async fn invariant_10_a_clock_that_went_back_makes_no_message_earlier_than_the_one_before() {
     let server = TestServer::start().await;
     let [ann, _] = group(&server, "r", ["ann", "ben"]).await;
-    let mut database = beside(&server).await;
+    let mut database = server.beside().await;
     // To the service it looks as if the clock had gone back by years.
-    run(&mut database, "update room set last_message_at = 4102444800000000").await;
+    database.run("update room set last_message_at = 4102444800000000").await;
     let first = send(&ann, "r", "first").await;
     let second = send(&ann, "r", "second").await;
     assert_eq!(first["createdAt"], "2100-01-01T00:00:00.000001Z");

@@ -1,9 +1,10 @@
 //! HTTP as a user would speak it: what is sent and what is answered, nothing interpreted on the way.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -76,6 +77,27 @@ impl Api {
         body: Option<Vec<u8>>,
     ) -> Reply {
         let call = format!("{method} {path}");
+        let reply = self.send(self.request(method, path, headers, body), &call).await;
+        reply.unwrap_or_else(|error| panic!("{call}: no whole answer: {error:?}"))
+    }
+
+    /// A call for times when things break: no answer within `patience` is an answer too.
+    pub(crate) async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> Option<Reply> {
+        let call = format!("{method} {path}");
+        let mut headers = headers.to_vec();
+        headers.extend(body.map(|_| ("content-type", "application/json")));
+        let body = body.map(|body| body.to_string().into_bytes());
+        self.send(self.request(method, path, &headers, body).timeout(patience), &call).await.ok()
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> RequestBuilder {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -86,11 +108,15 @@ impl Api {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.unwrap_or_else(|error| panic!("{call}: no answer: {error:?}"));
+        request
+    }
+
+    async fn send(&self, request: RequestBuilder, call: &str) -> Result<Reply, reqwest::Error> {
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{call}: half an answer: {error:?}"));
+        let bytes = response.bytes().await?;
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Reply { call, status, headers, json, bytes: bytes.to_vec() }
+        Ok(Reply { call: call.to_owned(), status, headers, json, bytes: bytes.to_vec() })
     }
 }
 

@@ -36,7 +36,7 @@ impl Log {
 
     /// Applies a page of `GET …/messages` that moves the cursor: the newest, or one by `since`.
     pub(crate) fn page(&mut self, page: &Value) {
-        self.history = Some(page["history"].as_str().expect("a page names its history").to_owned());
+        self.same_history(page);
         self.rows(&page["messages"]);
         self.complete_to(page["rev"].as_u64().expect("a page has a rev"));
     }
@@ -48,13 +48,10 @@ impl Log {
         }
         match frame["type"].as_str().unwrap_or_default() {
             "subscribed" => {
-                self.history = Some(frame["history"].as_str().expect("subscribed names the history").to_owned());
                 if frame["status"] == "reset" {
-                    self.by_seq.clear();
-                    self.seq_of.clear();
-                    self.arrivals.clear();
-                    self.cursor = None;
+                    *self = Self::new(&self.room);
                 }
+                self.same_history(frame);
             }
             "messages" => {
                 self.rows(&frame["messages"]);
@@ -69,6 +66,13 @@ impl Log {
             }
             _ => {}
         }
+    }
+
+    /// One list holds one history: another one comes with a reset, or to a client that has dropped what it held.
+    fn same_history(&mut self, from: &Value) {
+        let named = from["history"].as_str().expect("what sets a cursor names its history");
+        let held = self.history.get_or_insert_with(|| named.to_owned());
+        assert_eq!(held, named, "a list of two histories");
     }
 
     /// Applies all that a socket received.

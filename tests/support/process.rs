@@ -1,43 +1,43 @@
 //! The program itself as a child: what an operator starts, reads and stops. Killed by its id when dropped.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::DEADLINE;
+use super::services;
 
 /// A running program.
 pub(crate) struct Process {
     child: Child,
     stdout: Receiver<String>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    log: Arc<Mutex<String>>,
 }
 
 impl Process {
     /// Starts it with these arguments and this environment, and no other.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tidings"))
-            .args(arguments)
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program cannot be started");
+        let mut command = services::mortal("KILL");
+        command.arg(env!("CARGO_BIN_EXE_tidings")).args(arguments).env_clear().envs(environment.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = services::start(command).expect("the program can be started");
         let (lines, stdout) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).all(|line| lines.send(line).is_ok()));
-        let mut errors = child.stderr.take().unwrap();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        let log = Arc::new(Mutex::new(String::new()));
+        let written = log.clone();
         let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            drop(errors.read_to_string(&mut text));
-            text
+            for line in errors.lines().map_while(Result::ok) {
+                *written.lock().unwrap() += &(line + "\n");
+            }
         });
-        Self { child, stdout, stderr: Some(stderr) }
+        Self { child, stdout, stderr: Some(stderr), log }
     }
 
     /// The next line of standard output that contains this.
@@ -66,13 +66,21 @@ impl Process {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the signal {name} cannot be sent");
+        services::signal(self.child.id(), name);
     }
 
     /// Its number, for tools that ask for it.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// What it has written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
     }
 
     /// How it ended, and all of its standard error.
@@ -85,8 +93,10 @@ impl Process {
             assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for the program to end");
             std::thread::park_timeout(std::time::Duration::from_millis(5));
         };
-        let errors = self.stderr.take().map(|reader| reader.join().unwrap_or_default());
-        (status, errors.unwrap_or_default())
+        if let Some(reader) = self.stderr.take() {
+            reader.join().unwrap();
+        }
+        (status, self.log())
     }
 }
 

@@ -1,18 +1,18 @@
-//! A server in this process: a free port, a directory of its own, stopped when dropped.
+//! A server in this process: a free port, data of its own, stopped when dropped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clap::Parser;
-use tempfile::TempDir;
 use tidings::{Config, Server};
 
+use super::data::{Beside, Data, as_cluster};
 use super::{Api, Handshake, SECRET, Socket, token};
 
 /// A running server and its data.
 pub(crate) struct TestServer {
     server: Server,
-    directory: Arc<TempDir>,
+    data: Arc<Data>,
     flags: Vec<String>,
 }
 
@@ -26,30 +26,32 @@ impl TestServer {
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let mut all = vec!["--jwt-secret", SECRET];
         all.extend_from_slice(flags);
-        Self::on(Arc::new(tempfile::tempdir().unwrap()), own(&all)).await
+        Self::on(Arc::new(Data::create().await), own(&all)).await
     }
 
     /// A server without any key, which hands out demo tokens.
     pub(crate) async fn demo() -> Self {
-        Self::on(Arc::new(tempfile::tempdir().unwrap()), Vec::new()).await
+        // Where several instances could share a database, nobody is let in by name unless that is said.
+        let flags = if as_cluster() { own(&["--demo", "on"]) } else { Vec::new() };
+        Self::on(Arc::new(Data::create().await), flags).await
     }
 
     /// Stops it cleanly and starts it again on the same data, on another port.
     pub(crate) async fn restart(self) -> Self {
-        let Self { server, directory, flags } = self;
+        let Self { server, data, flags } = self;
         server.shut_down().await;
-        Self::on(directory, flags).await
+        Self::on(data, flags).await
     }
 
-    /// Stops it cleanly; what it wrote stays until the directory is dropped.
-    pub(crate) async fn stop(self) -> Arc<TempDir> {
+    /// Stops it cleanly; what it wrote stays until the data is dropped.
+    pub(crate) async fn stop(self) -> Arc<Data> {
         self.server.shut_down().await;
-        self.directory
+        self.data
     }
 
     /// A server on the data of one that was stopped.
-    pub(crate) async fn again(directory: Arc<TempDir>) -> Self {
-        Self::on(directory, own(&["--jwt-secret", SECRET])).await
+    pub(crate) async fn again(data: Arc<Data>) -> Self {
+        Self::on(data, own(&["--jwt-secret", SECRET])).await
     }
 
     /// Stops it; returns whether all that was running ended by itself.
@@ -57,16 +59,16 @@ impl TestServer {
         self.server.shut_down().await
     }
 
-    async fn on(directory: Arc<TempDir>, flags: Vec<String>) -> Self {
-        let database = database_url(&directory);
-        let mut arguments = own(&["tidings", "--host", "127.0.0.1", "--port", "0", "--database-url", &database]);
+    async fn on(data: Arc<Data>, flags: Vec<String>) -> Self {
+        let mut arguments = own(&["tidings", "--host", "127.0.0.1", "--port", "0"]);
+        arguments.extend(data.flags());
         if !flags.iter().any(|flag| flag == "--limits") {
             arguments.extend(own(&["--limits", "off"]));
         }
         arguments.extend(flags.iter().cloned());
         let config = Config::try_parse_from(&arguments).unwrap_or_else(|error| panic!("{error}"));
         let server = Server::start(config).await.unwrap_or_else(|error| panic!("the server did not start: {error}"));
-        Self { server, directory, flags }
+        Self { server, data, flags }
     }
 
     /// Where it listens.
@@ -74,9 +76,9 @@ impl TestServer {
         self.server.address()
     }
 
-    /// Where its data lies.
-    pub(crate) fn database(&self) -> std::path::PathBuf {
-        self.directory.path().join("tidings.db")
+    /// Its database, beside it.
+    pub(crate) async fn beside(&self) -> Beside {
+        self.data.beside().await
     }
 
     /// HTTP as this user.
@@ -102,11 +104,6 @@ impl TestServer {
     pub(crate) async fn socket(&self, user: &str) -> Socket {
         Handshake::to(self.address()).token(&token(user)).welcomed(user).await
     }
-}
-
-/// The flag's value for data in this directory.
-pub(crate) fn database_url(directory: &TempDir) -> String {
-    format!("sqlite:{}", directory.path().join("tidings.db").display())
 }
 
 fn own(flags: &[&str]) -> Vec<String> {

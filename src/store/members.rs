@@ -1,21 +1,17 @@
 //! Members: joining, adding, roles, removing, leaving. Each is a SYSTEM message in the room's own log, so that
 //! whoever follows the log in order learns of it exactly where it happened.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
-use super::Sqlite;
-use super::rooms::{count_members, head_seq, user_change};
-use super::rows::{Locked, lock_room, number};
-use super::writer::Tx;
+use super::database::{Connection, Row};
+use super::rows::{Locked, locked, next_user_rev, number, sql};
+use super::writer::Turn;
+use super::{MemberChange, Store};
 use crate::error::{Error, Result};
 use crate::model::{
     Action, Commit, EventKind, MemberView, Message, Role, RoomId, RoomKind, SystemEvent, UserChange, UserChangeKind,
     UserId, permits,
 };
-use crate::store::MemberChange;
 
-impl Sqlite {
+impl Store {
     /// A room's members in the order they joined, after the given one, and where to go on.
     pub async fn members(
         &self,
@@ -23,32 +19,40 @@ impl Sqlite {
         after: Option<(u64, UserId)>,
         limit: u32,
     ) -> Result<Vec<(u64, MemberView)>> {
-        let (seq, id) = after.map_or((-1, String::new()), |(seq, id)| (super::rows::sql(seq), id.to_string()));
-        let rows = sqlx::query(
-            r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq, m.joined_seq
-               from member m join "user" u on u.id = m.user_id
-               where m.room_id = $1 and (m.joined_seq, m.user_id) > ($2, $3)
-               order by m.joined_seq, m.user_id limit $4"#,
-        )
-        .bind(room.as_str())
-        .bind(seq)
-        .bind(id)
-        .bind(i64::from(limit))
-        .fetch_all(&self.readers)
-        .await?;
+        let (seq, id) = after.map_or((-1, String::new()), |(seq, id)| (sql(seq), id.to_string()));
+        let rows = self
+            .database
+            .reading()
+            .await?
+            .query(
+                r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq, m.joined_seq
+                   from member m join "user" u on u.id = m.user_id
+                   where m.room_id = $1 and (m.joined_seq, m.user_id) > ($2, $3)
+                   order by m.joined_seq, m.user_id limit $4"#,
+            )
+            .bind(room.as_str())
+            .bind(seq)
+            .bind(id)
+            .bind(i64::from(limit))
+            .fetch_all()
+            .await?;
         rows.iter().map(|row| Ok((number(row, "joined_seq")?, view(row)?))).collect()
     }
 
     /// One member as a room shows them.
     pub async fn member_view(&self, room: &RoomId, user: &UserId) -> Result<MemberView> {
-        let row = sqlx::query(
-            r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq
-               from member m join "user" u on u.id = m.user_id where m.room_id = $1 and m.user_id = $2"#,
-        )
-        .bind(room.as_str())
-        .bind(user.as_str())
-        .fetch_optional(&self.readers)
-        .await?;
+        let row = self
+            .database
+            .reading()
+            .await?
+            .query(
+                r#"select m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq
+                   from member m join "user" u on u.id = m.user_id where m.room_id = $1 and m.user_id = $2"#,
+            )
+            .bind(room.as_str())
+            .bind(user.as_str())
+            .fetch_optional()
+            .await?;
         view(&row.ok_or_else(|| Error::UserNotFound(user.to_string()))?)
     }
 
@@ -60,11 +64,11 @@ impl Sqlite {
         user: &UserId,
         change: MemberChange,
     ) -> Result<Option<Commit>> {
-        let (room, by, user) = (room.clone(), by.clone(), user.clone());
+        let (id, by, user) = (room.clone(), by.clone(), user.clone());
         self.writer
-            .run(move |tx| {
+            .run(Turn::Own(room), move |tx| {
                 Box::pin(async move {
-                    let mut room = lock_room(tx, &room, &by).await?;
+                    let mut room = locked(tx, &id, &by).await?;
                     let target = target(tx, &room, &user).await?;
                     match (change, target.role) {
                         (MemberChange::Put(role), None) => add(tx, &mut room, target, role).await.map(Some),
@@ -85,7 +89,7 @@ impl Sqlite {
 }
 
 /// A member of columns `user_id, name, avatar_url, role, last_read_seq`.
-pub(super) fn view(row: &SqliteRow) -> Result<MemberView> {
+pub(super) fn view(row: &Row) -> Result<MemberView> {
     let role: String = row.try_get("role")?;
     Ok(MemberView {
         user_id: UserId::trusted(row.try_get("user_id")?),
@@ -103,16 +107,16 @@ struct Target {
     role: Option<Role>,
 }
 
-async fn target(tx: &mut Tx, room: &Locked, user: &UserId) -> Result<Target> {
+async fn target(tx: &mut Connection, room: &Locked, user: &UserId) -> Result<Target> {
     if room.member.is_none() && *user != room.user.id {
         return Err(room.membership().err().unwrap_or(Error::RoomNotFound));
     }
-    let row = sqlx::query(
+    let row = tx.query(
         r#"select u.name, m.role from "user" u left join member m on m.user_id = u.id and m.room_id = $1 where u.id = $2"#,
     )
     .bind(room.id.as_str())
     .bind(user.as_str())
-    .fetch_optional(tx)
+    .fetch_optional()
     .await?
     .ok_or_else(|| Error::UserNotFound(user.to_string()))?;
     let role: Option<String> = row.try_get("role")?;
@@ -124,22 +128,23 @@ fn require(room: &Locked, action: Action, why: &'static str) -> Result<()> {
 }
 
 /// Makes `user` a member at the room's present head: what they find there counts as read.
-pub(super) async fn insert(tx: &mut Tx, room: &mut Locked, user: UserId, role: Role) -> Result<UserChange> {
+pub(super) async fn insert(tx: &mut Connection, room: &mut Locked, user: UserId, role: Role) -> Result<UserChange> {
     // The new `rev` also finds out whether there is such a user.
     let change = user_change(tx, user, UserChangeKind::Joined).await?;
-    sqlx::query("insert into member (room_id, user_id, role, joined_seq, last_read_seq) values ($1, $2, $3, $4, $4)")
+    tx.query("insert into member (room_id, user_id, role, joined_seq, last_read_seq) values ($1, $2, $3, $4, $4)")
         .bind(room.id.as_str())
         .bind(change.user_id.as_str())
         .bind(role.as_str())
-        .bind(head_seq(room))
-        .execute(&mut *tx)
+        .bind(sql(room.head.last_seq))
+        .execute()
         .await?;
     count_members(tx, &room.id, 1).await?;
+    room.head.member_count += 1;
     Ok(change)
 }
 
 async fn write(
-    tx: &mut Tx,
+    tx: &mut Connection,
     room: &mut Locked,
     event: EventKind,
     target: &Target,
@@ -150,7 +155,7 @@ async fn write(
     room.write_event(tx, &event, &target.name).await
 }
 
-async fn add(tx: &mut Tx, room: &mut Locked, target: Target, role: Option<Role>) -> Result<Commit> {
+async fn add(tx: &mut Connection, room: &mut Locked, target: Target, role: Option<Role>) -> Result<Commit> {
     let event = if target.id == room.user.id {
         if room.head.kind != RoomKind::Public {
             return Err(Error::RoomNotFound);
@@ -172,29 +177,29 @@ async fn add(tx: &mut Tx, room: &mut Locked, target: Target, role: Option<Role>)
     if let Some(role) = role.filter(|role| *role != Role::Member) {
         changes.push(write(tx, room, EventKind::Role, &target, Some(role)).await?.into());
     }
-    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes, users: vec![user] })
+    Ok(room.commit(changes, vec![user]))
 }
 
-async fn set_role(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+async fn set_role(tx: &mut Connection, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
     require(room, Action::SetRole, "only an owner gives roles")?;
     if target.role == Some(Role::Owner) && owners(tx, &room.id).await? == 1 {
         return Err(Error::Forbidden("a room keeps an owner; make another one first"));
     }
     let message = give_role(tx, room, &target, role).await?;
-    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes: vec![message.into()], users: Vec::new() })
+    Ok(room.commit(vec![message.into()], Vec::new()))
 }
 
-async fn give_role(tx: &mut Tx, room: &mut Locked, target: &Target, role: Role) -> Result<Message> {
-    sqlx::query("update member set role = $3 where room_id = $1 and user_id = $2")
+async fn give_role(tx: &mut Connection, room: &mut Locked, target: &Target, role: Role) -> Result<Message> {
+    tx.query("update member set role = $3 where room_id = $1 and user_id = $2")
         .bind(room.id.as_str())
         .bind(target.id.as_str())
         .bind(role.as_str())
-        .execute(&mut *tx)
+        .execute()
         .await?;
     write(tx, room, EventKind::Role, target, Some(role)).await
 }
 
-async fn remove(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+async fn remove(tx: &mut Connection, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
     let event = if target.id == room.user.id {
         require(room, Action::Leave, "nobody leaves a DIRECT room")?;
         EventKind::Left
@@ -208,39 +213,58 @@ async fn remove(tx: &mut Tx, room: &mut Locked, target: Target, role: Role) -> R
     };
     let message = write(tx, room, event, &target, None).await?;
     let mut changes = vec![message.into()];
-    sqlx::query("delete from member where room_id = $1 and user_id = $2")
+    tx.query("delete from member where room_id = $1 and user_id = $2")
         .bind(room.id.as_str())
         .bind(target.id.as_str())
-        .execute(&mut *tx)
+        .execute()
         .await?;
     count_members(tx, &room.id, -1).await?;
+    room.head.member_count = room.head.member_count.saturating_sub(1);
     if role == Role::Owner && owners(tx, &room.id).await? == 0 {
         changes.extend(pass_ownership(tx, room).await?.map(Into::into));
     }
     let user = user_change(tx, target.id, UserChangeKind::Left).await?;
-    Ok(Commit { head: room.head.clone(), room_id: room.id.clone(), changes, users: vec![user] })
+    Ok(room.commit(changes, vec![user]))
 }
 
-async fn owners(tx: &mut Tx, room: &RoomId) -> Result<u64> {
-    let row = sqlx::query("select count(*) as owners from member where room_id = $1 and role = 'OWNER'")
+async fn owners(tx: &mut Connection, room: &RoomId) -> Result<u64> {
+    let row = tx
+        .query("select count(*) as owners from member where room_id = $1 and role = 'OWNER'")
         .bind(room.as_str())
-        .fetch_one(tx)
+        .fetch_one()
         .await?;
     number(&row, "owners")
 }
 
 /// When the last owner goes, who was a moderator longest, else a member longest, becomes it.
-async fn pass_ownership(tx: &mut Tx, room: &mut Locked) -> Result<Option<Message>> {
-    let row = sqlx::query(
-        r#"select m.user_id, u.name, m.role from member m join "user" u on u.id = m.user_id where m.room_id = $1
+async fn pass_ownership(tx: &mut Connection, room: &mut Locked) -> Result<Option<Message>> {
+    let row = tx
+        .query(
+            r#"select m.user_id, u.name, m.role from member m join "user" u on u.id = m.user_id where m.room_id = $1
            order by m.role = 'MODERATOR' desc, m.joined_seq, m.user_id limit 1"#,
-    )
-    .bind(room.id.as_str())
-    .fetch_optional(&mut *tx)
-    .await?;
+        )
+        .bind(room.id.as_str())
+        .fetch_optional()
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let role: String = row.try_get("role")?;
     let heir =
         Target { id: UserId::trusted(row.try_get("user_id")?), name: row.try_get("name")?, role: Role::parse(&role) };
     give_role(tx, room, &heir, Role::Owner).await.map(Some)
+}
+
+/// A user's new `rev`, with what it stands for. It also finds out whether there is such a user.
+async fn user_change(tx: &mut Connection, user_id: UserId, what: UserChangeKind) -> Result<UserChange> {
+    let rev = next_user_rev(tx, &user_id).await?;
+    Ok(UserChange { user_id, rev, what })
+}
+
+/// Keeps the count beside the rows it counts.
+async fn count_members(tx: &mut Connection, room: &RoomId, by: i64) -> Result<()> {
+    tx.query("update room set member_count = member_count + $2 where id = $1")
+        .bind(room.as_str())
+        .bind(by)
+        .execute()
+        .await
+        .map(drop)
 }

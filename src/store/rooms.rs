@@ -2,48 +2,66 @@
 
 use std::collections::HashMap;
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
-use super::Sqlite;
+use super::database::{Connection, Row, in_list};
+use super::reading::list;
 use super::rows::{
-    Locked, head, json, lock_room, member, message, message_columns, next_user_rev, no_member, number, sql,
+    Locked, head, head_columns, json, locked, member, member_columns, message, message_columns, no_member, number,
 };
-use super::writer::Tx;
+use super::writer::Turn;
+use super::{NewRoom, RoomCursor, RoomPatch, Store};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, Commit, EventKind, Head, Me, MemberView, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserChange,
-    UserChangeKind, UserId, permits,
+    Action, Commit, EventKind, Head, Me, MemberView, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserId,
+    permits,
 };
-use crate::store::{NewRoom, RoomCursor, RoomPatch};
 
 /// Members that come with a room; the rest by `…/members`.
 const MEMBERS_SHOWN: i64 = 10;
 
-/// A room's columns, the caller's membership, and its last message where the caller is a member.
+/// Rooms with the caller's membership, and with their last message where the caller is a member. They are picked
+/// before their messages are looked up, and come in no order.
 macro_rules! room_sql {
-    ($rest:literal) => {
+    ($which:literal) => {
         concat!(
-            "select (select id from history) as history, r.id, r.kind, r.key, r.title, r.metadata, r.history_for, r.created_at, r.last_seq, r.rev,
-                    r.last_message_at, r.member_count, m.role as member_role, m.joined_seq, m.last_read_seq, ",
+            "with picked as (
+                 select r.id, r.key, r.title, r.metadata, r.created_at, ",
+            head_columns!(),
+            ", ",
+            member_columns!(),
+            "
+                 from room r left join member m on m.room_id = r.id and m.user_id = $1
+                 where ",
+            $which,
+            ")
+             select r.*, ",
             message_columns!(),
-            " from room r left join member m on m.room_id = r.id and m.user_id = $1
-             left join message x on x.room_id = r.id and x.seq = r.last_seq and m.user_id is not null
-             where ",
-            $rest
+            "
+             from picked r left join message x
+                 on x.room_id = r.id and x.seq = r.last_seq and r.member_role is not null"
         )
     };
 }
 
-impl Sqlite {
+const ROOM: &str = room_sql!("r.id = $2");
+const MINE: &str = room_sql!(
+    "m.user_id is not null and (coalesce(r.last_message_at, r.created_at), r.id) < ($2, $3)
+     order by coalesce(r.last_message_at, r.created_at) desc, r.id desc limit $4"
+);
+const PUBLIC: &str = room_sql!(
+    "r.kind = 'PUBLIC' and (r.last_message_at, r.id) < ($2, $3)
+     order by r.last_message_at desc, r.id desc limit $4"
+);
+
+impl Store {
     /// A room as its member sees it. One who is no member gets the answer for such.
     pub async fn room(&self, id: &RoomId, user: &UserId) -> Result<Room> {
-        let rows =
-            sqlx::query(room_sql!("r.id = $2")).bind(user.as_str()).bind(id.as_str()).fetch_all(&self.readers).await?;
-        let room = self.rooms_of(&rows).await?.pop().ok_or(Error::RoomNotFound)?;
+        let mut connection = self.database.reading().await?;
+        let row = connection.query(ROOM).bind(user.as_str()).bind(id.as_str()).fetch_optional().await?;
+        let mut room = room(&row.ok_or(Error::RoomNotFound)?)?;
         if room.me.is_none() {
             return Err(no_member(room.kind));
         }
+        add_members(&mut connection, std::slice::from_mut(&mut room)).await?;
         Ok(room)
     }
 
@@ -54,10 +72,6 @@ impl Sqlite {
         after: Option<RoomCursor>,
         limit: u32,
     ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
-        const MINE: &str = room_sql!(
-            "m.user_id is not null and (coalesce(r.last_message_at, r.created_at), r.id) < ($2, $3)
-             order by coalesce(r.last_message_at, r.created_at) desc, r.id desc limit $4"
-        );
         self.room_page(MINE, user, after, limit).await
     }
 
@@ -68,10 +82,6 @@ impl Sqlite {
         after: Option<RoomCursor>,
         limit: u32,
     ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
-        const PUBLIC: &str = room_sql!(
-            "r.kind = 'PUBLIC' and (r.last_message_at, r.id) < ($2, $3)
-             order by r.last_message_at desc, r.id desc limit $4"
-        );
         self.room_page(PUBLIC, user, after, limit).await
     }
 
@@ -83,78 +93,42 @@ impl Sqlite {
         limit: u32,
     ) -> Result<(Vec<Room>, Option<RoomCursor>)> {
         let (time, id) = after.map_or((i64::MAX, String::new()), |(time, id)| (time, id.to_string()));
-        let mut rows = sqlx::query(statement)
-            .bind(user.as_str())
-            .bind(time)
-            .bind(id)
-            .bind(i64::from(limit) + 1)
-            .fetch_all(&self.readers)
-            .await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let rooms = self.rooms_of(&rows).await?;
-        let cursor = rooms
-            .last()
-            .filter(|_| more)
-            .map(|last| (last.last_message_at.unwrap_or(last.created_at).0, last.id.clone()));
+        let mut connection = self.database.reading().await?;
+        let query = connection.query(statement).bind(user.as_str()).bind(time).bind(id).bind(i64::from(limit) + 1);
+        let mut rooms = query.fetch_all().await?.iter().map(room).collect::<Result<Vec<_>>>()?;
+        let place = |room: &Room| (room.last_message_at.unwrap_or(room.created_at).0, room.id.clone());
+        rooms.sort_by_cached_key(|room| std::cmp::Reverse(place(room)));
+        let more = rooms.len() > limit as usize;
+        rooms.truncate(limit as usize);
+        add_members(&mut connection, &mut rooms).await?;
+        let cursor = rooms.last().filter(|_| more).map(place);
         Ok((rooms, cursor))
-    }
-
-    async fn rooms_of(&self, rows: &[SqliteRow]) -> Result<Vec<Room>> {
-        let mut rooms = rows.iter().map(room).collect::<Result<Vec<_>>>()?;
-        let mine: Vec<&str> = rooms.iter().filter(|r| r.me.is_some()).map(|r| r.id.as_str()).collect();
-        let mut members = self.first_members(&mine).await?;
-        for room in &mut rooms {
-            room.members = members.remove(&room.id).unwrap_or_default();
-        }
-        Ok(rooms)
-    }
-
-    async fn first_members(&self, rooms: &[&str]) -> Result<HashMap<RoomId, Vec<MemberView>>> {
-        let ids = serde_json::to_string(rooms).map_err(|e| Error::internal("encoding", e))?;
-        let rows = sqlx::query(
-            r#"select * from (
-                   select m.room_id, m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq,
-                          row_number() over (partition by m.room_id order by m.joined_seq, m.user_id) as place
-                   from member m join "user" u on u.id = m.user_id
-                   where m.room_id in (select value from json_each($1)))
-               where place <= $2 order by room_id, place"#,
-        )
-        .bind(ids)
-        .bind(MEMBERS_SHOWN)
-        .fetch_all(&self.readers)
-        .await?;
-        let mut members: HashMap<RoomId, Vec<MemberView>> = HashMap::new();
-        for row in &rows {
-            members.entry(RoomId::trusted(row.try_get("room_id")?)).or_default().push(super::members::view(row)?);
-        }
-        Ok(members)
     }
 
     /// Makes a room, or finds the one that the same call made before: of a DIRECT room that of the pair and key, of
     /// another that of the same id and owner. Returns its id, and what was written if it is new.
     pub async fn create_room(&self, by: &UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
         let by = by.clone();
-        self.writer.run(move |tx| Box::pin(create(tx, by, new))).await
+        self.writer.run(Turn::Free, move |tx| Box::pin(create(tx, by, new))).await
     }
 
     /// Makes the room everyone of the demo meets in, if it is not there yet.
     pub async fn ensure_public_room(&self, id: &RoomId, title: &str) -> Result<()> {
         let (id, title) = (id.clone(), title.to_owned());
         self.writer
-            .run(move |tx| {
+            .run(Turn::Free, move |tx| {
                 Box::pin(async move {
                     // A room without an owner and without a message: its log begins with who joins first.
-                    sqlx::query(
+                    tx.query(
                         "insert into room (id, kind, title, created_at, last_message_at) values ($1, 'PUBLIC', $2, $3, $3)
                          on conflict (id) do nothing",
                     )
                     .bind(id.as_str())
                     .bind(title)
                     .bind(Timestamp::now().0)
-                    .execute(tx)
-                    .await?;
-                    Ok(())
+                    .execute()
+                    .await
+                    .map(drop)
                 })
             })
             .await
@@ -162,16 +136,38 @@ impl Sqlite {
 
     /// Changes a room's title, which its log tells, and its metadata, which it does not.
     pub async fn update_room(&self, id: &RoomId, user: &UserId, patch: RoomPatch) -> Result<Option<Commit>> {
-        let (id, user) = (id.clone(), user.clone());
-        self.writer.run(move |tx| Box::pin(update(tx, id, user, patch))).await
+        let (room, user) = (id.clone(), user.clone());
+        self.writer.run(Turn::Shared(id), move |tx| Box::pin(update(tx, room, user, patch))).await
     }
 }
 
-fn room(row: &SqliteRow) -> Result<Room> {
+/// Adds to each room that the caller is in its first members.
+async fn add_members(connection: &mut Connection, rooms: &mut [Room]) -> Result<()> {
+    let mine = list(rooms.iter().filter(|room| room.me.is_some()).map(|room| room.id.as_str()))?;
+    let query = connection.query(in_list!(
+        r#"select * from (
+               select m.room_id, m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq,
+                      row_number() over (partition by m.room_id order by m.joined_seq, m.user_id) as place
+               from member m join "user" u on u.id = m.user_id
+               where m.room_id "#,
+        "$1",
+        ") numbered where place <= $2 order by room_id, place"
+    ));
+    let mut members: HashMap<RoomId, Vec<MemberView>> = HashMap::new();
+    for row in &query.bind(mine).bind(MEMBERS_SHOWN).fetch_all().await? {
+        members.entry(RoomId::trusted(row.try_get("room_id")?)).or_default().push(super::members::view(row)?);
+    }
+    for room in rooms {
+        room.members = members.remove(&room.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+fn room(row: &Row) -> Result<Room> {
     let id = RoomId::trusted(row.try_get("id")?);
     let head = head(row)?;
     let member = member(row)?;
-    let has_message = row.try_get::<Option<String>, _>("message_id")?.is_some();
+    let has_message = row.try_get::<Option<String>>("message_id")?.is_some();
     Ok(Room {
         kind: head.kind,
         key: row.try_get("key")?,
@@ -197,7 +193,7 @@ fn direct_pair(a: &UserId, b: &UserId, key: Option<&str>) -> String {
     format!("{first} {second} {}", key.unwrap_or_default())
 }
 
-async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
+async fn create(tx: &mut Connection, by: UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
     let others: Vec<&UserId> = new.member_ids.iter().filter(|id| **id != by).collect();
     let pair = match (new.kind, others.as_slice()) {
         (RoomKind::Direct, [other]) => Some(direct_pair(&by, other, new.key.as_deref())),
@@ -207,22 +203,28 @@ async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option
     if let Some(found) = find_made(tx, &by, &new, pair.as_deref()).await? {
         return Ok((found, None));
     }
-    let id = new.id.unwrap_or_else(RoomId::fresh);
-    sqlx::query(
-        "insert into room (id, kind, key, title, metadata, history_for, direct_pair, created_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
-    .bind(id.as_str())
-    .bind(new.kind.as_str())
-    .bind(new.key.as_deref())
-    .bind(new.title.as_deref())
-    .bind(new.metadata.as_ref().map(|m| m.get()))
-    .bind(new.history_for.as_str())
-    .bind(pair)
-    .bind(Timestamp::now().0)
-    .execute(&mut *tx)
-    .await?;
-    let mut room = lock_room(tx, &id, &by).await?;
+    let id = new.id.clone().unwrap_or_else(RoomId::fresh);
+    // Of two who make the same room at the same time, the second waits here for the first.
+    let made = tx
+        .query(
+            "insert into room (id, kind, key, title, metadata, history_for, direct_pair, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing",
+        )
+        .bind(id.as_str())
+        .bind(new.kind.as_str())
+        .bind(new.key.as_deref())
+        .bind(new.title.as_deref())
+        .bind(new.metadata.as_ref().map(|m| m.get()))
+        .bind(new.history_for.as_str())
+        .bind(pair.as_deref())
+        .bind(Timestamp::now().0)
+        .execute()
+        .await?;
+    if made == 0 {
+        let found = find_made(tx, &by, &new, pair.as_deref()).await?;
+        return found.map(|id| (id, None)).ok_or(Error::RoomNotFound);
+    }
+    let mut room = locked(tx, &id, &by).await?;
     let event = SystemEvent {
         event: EventKind::Created,
         user_id: by.clone(),
@@ -241,18 +243,18 @@ async fn create(tx: &mut Tx, by: UserId, new: NewRoom) -> Result<(RoomId, Option
         let role = if user == by { owner } else { Role::Member };
         users.push(super::members::insert(tx, &mut room, user, role).await?);
     }
-    Ok((id.clone(), Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users })))
+    Ok((id, Some(room.commit(vec![message.into()], users))))
 }
 
-async fn find_made(tx: &mut Tx, by: &UserId, new: &NewRoom, pair: Option<&str>) -> Result<Option<RoomId>> {
+async fn find_made(tx: &mut Connection, by: &UserId, new: &NewRoom, pair: Option<&str>) -> Result<Option<RoomId>> {
     if let Some(pair) = pair {
-        let row = sqlx::query("select id from room where direct_pair = $1").bind(pair).fetch_optional(&mut *tx).await?;
+        let row = tx.query("select id from room where direct_pair = $1").bind(pair).fetch_optional().await?;
         if let Some(row) = row {
             return Ok(Some(RoomId::trusted(row.try_get("id")?)));
         }
     }
     let Some(id) = &new.id else { return Ok(None) };
-    match lock_room(tx, id, by).await {
+    match locked(tx, id, by).await {
         Ok(Locked { member: Some(member), head: Head { kind, .. }, .. })
             if member.role == Role::Owner && kind == new.kind =>
         {
@@ -264,49 +266,29 @@ async fn find_made(tx: &mut Tx, by: &UserId, new: &NewRoom, pair: Option<&str>) 
     }
 }
 
-async fn update(tx: &mut Tx, id: RoomId, user: UserId, patch: RoomPatch) -> Result<Option<Commit>> {
-    let mut room = lock_room(tx, &id, &user).await?;
+async fn update(tx: &mut Connection, id: RoomId, user: UserId, patch: RoomPatch) -> Result<Option<Commit>> {
+    let mut room = locked(tx, &id, &user).await?;
     if !permits(room.head.kind, room.membership()?.role, Action::Rename) {
         return Err(Error::Forbidden("only a moderator can change the room"));
     }
     if let Some(metadata) = patch.metadata {
-        sqlx::query("update room set metadata = $2 where id = $1")
+        tx.query("update room set metadata = $2 where id = $1")
             .bind(id.as_str())
             .bind(metadata.as_ref().map(|m| m.get()))
-            .execute(&mut *tx)
+            .execute()
             .await?;
     }
     let Some(title) = patch.title else { return Ok(None) };
-    let changed = sqlx::query("update room set title = $2 where id = $1 and title is not $2")
+    let changed = tx
+        .query("update room set title = $2 where id = $1 and title is distinct from $2")
         .bind(id.as_str())
         .bind(title.as_deref())
-        .execute(&mut *tx)
+        .execute()
         .await?;
-    if changed.rows_affected() == 0 {
+    if changed == 0 {
         return Ok(None);
     }
     let event = SystemEvent { event: EventKind::Renamed, user_id: user.clone(), by_user_id: user, role: None, title };
     let message = room.write_event(tx, &event, "").await?;
-    Ok(Some(Commit { head: room.head, room_id: id, changes: vec![message.into()], users: Vec::new() }))
-}
-
-/// A user's new place in a room, at the room's present head.
-pub(super) async fn user_change(tx: &mut Tx, user_id: UserId, what: UserChangeKind) -> Result<UserChange> {
-    let rev = next_user_rev(tx, &user_id).await?;
-    Ok(UserChange { user_id, rev, what })
-}
-
-/// Keeps the count beside the rows it counts.
-pub(super) async fn count_members(tx: &mut Tx, room: &RoomId, by: i64) -> Result<()> {
-    sqlx::query("update room set member_count = member_count + $2 where id = $1")
-        .bind(room.as_str())
-        .bind(by)
-        .execute(tx)
-        .await?;
-    Ok(())
-}
-
-/// The room's head as a number for the database.
-pub(super) fn head_seq(room: &Locked) -> i64 {
-    sql(room.head.last_seq)
+    Ok(Some(room.commit(vec![message.into()], Vec::new())))
 }

@@ -1,0 +1,330 @@
+//! Rows to values and back: the columns of each table, once.
+
+use std::sync::Arc;
+
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::database::{Connection, Row, Sql, together};
+use crate::error::{Error, Result};
+use crate::model::{
+    Commit, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId,
+    RoomKind, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
+};
+
+/// A row whose text is none of the values its column may hold: the database was written by something else.
+fn foreign(column: &'static str) -> Error {
+    Error::internal("reading the database", format!("column {column} holds a value of no known kind"))
+}
+
+/// A number the schema keeps from being negative.
+pub(super) fn number(row: &Row, column: &str) -> Result<u64> {
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|e| Error::internal("reading a number", e))
+}
+
+/// A number for the database, which counts no higher than `i64`; nothing ours ever does.
+pub(super) fn sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn time(row: &Row, column: &str) -> Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<i64>>(column)?.map(Timestamp))
+}
+
+fn raw(text: String) -> Result<Box<RawValue>> {
+    RawValue::from_string(text).map_err(|e| Error::internal("reading JSON from the database", e))
+}
+
+/// JSON of the database, if there is any.
+pub(super) fn json(row: &Row, column: &str) -> Result<Option<Box<RawValue>>> {
+    row.try_get::<Option<String>>(column)?.map(raw).transpose()
+}
+
+/// A user of columns `id, name, avatar_url, role, partner_id, partner_status`.
+pub(super) fn user(row: &Row) -> Result<User> {
+    let partner: Option<String> = row.try_get("partner_id")?;
+    let status: Option<String> = row.try_get("partner_status")?;
+    Ok(User {
+        id: UserId::trusted(row.try_get("id")?),
+        name: row.try_get("name")?,
+        avatar_url: row.try_get("avatar_url")?,
+        role: UserRole::parse(row.try_get("role")?),
+        partner: partner.map(|id| Partner { id, status: status.unwrap_or_default() }),
+    })
+}
+
+/// The columns of a head, of a room `r`. The history is read in the statement that reads the numbers.
+macro_rules! head_columns {
+    () => {
+        "(select id from history) as history, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+         r.member_count"
+    };
+}
+
+/// The columns of a membership `m`.
+macro_rules! member_columns {
+    () => {
+        "m.role as member_role, m.joined_seq, m.last_read_seq"
+    };
+}
+
+/// The columns of a message `x`, named so that they do not clash with those of its room.
+macro_rules! message_columns {
+    () => {
+        "x.id as message_id, x.seq as message_seq, x.rev as message_rev, x.sender_id, x.sender_name,
+         x.sender_avatar_url, x.content, x.content_type, x.metadata as message_metadata, x.reply_to, x.reactions,
+         x.moderation, x.created_at as message_created_at, x.edited_at, x.deleted_at"
+    };
+}
+pub(super) use {head_columns, member_columns, message_columns};
+
+/// A head of the columns of [`head_columns`].
+pub(super) fn head(row: &Row) -> Result<Head> {
+    Ok(Head {
+        history: History::trusted(row.try_get("history")?),
+        member_count: number(row, "member_count")?,
+        kind: RoomKind::parse(row.try_get("kind")?).ok_or_else(|| foreign("kind"))?,
+        history_for: HistoryFor::parse(row.try_get("history_for")?).ok_or_else(|| foreign("history_for"))?,
+        last_seq: number(row, "last_seq")?,
+        rev: number(row, "rev")?,
+        last_message_at: time(row, "last_message_at")?,
+    })
+}
+
+/// A member of the columns of [`member_columns`], all null for one who is none.
+pub(super) fn member(row: &Row) -> Result<Option<Member>> {
+    let Some(role) = row.try_get::<Option<String>>("member_role")? else { return Ok(None) };
+    Ok(Some(Member {
+        role: Role::parse(&role).ok_or_else(|| foreign("role"))?,
+        joined_seq: number(row, "joined_seq")?,
+        last_read_seq: number(row, "last_read_seq")?,
+    }))
+}
+
+/// A message of the columns of [`message_columns`].
+pub(super) fn message(row: &Row, room_id: &RoomId) -> Result<Message> {
+    let moderation: Option<String> = row.try_get("moderation")?;
+    Ok(Message {
+        id: MessageId::trusted(row.try_get("message_id")?),
+        room_id: room_id.clone(),
+        seq: number(row, "message_seq")?,
+        rev: number(row, "message_rev")?,
+        sender_id: UserId::trusted(row.try_get("sender_id")?),
+        sender_name: row.try_get("sender_name")?,
+        sender_avatar_url: row.try_get("sender_avatar_url")?,
+        content: row.try_get("content")?,
+        content_type: ContentType::parse(row.try_get("content_type")?).ok_or_else(|| foreign("content_type"))?,
+        metadata: json(row, "message_metadata")?,
+        reply_to: row.try_get::<Option<String>>("reply_to")?.map(MessageId::trusted),
+        reactions: raw(row.try_get("reactions")?)?,
+        moderation: moderation.as_deref().and_then(Moderation::parse),
+        created_at: time(row, "message_created_at")?.ok_or_else(|| foreign("created_at"))?,
+        edited_at: time(row, "edited_at")?,
+        deleted_at: time(row, "deleted_at")?,
+    })
+}
+
+/// A user's columns.
+macro_rules! user_columns {
+    () => {
+        "u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status"
+    };
+}
+pub(super) use user_columns;
+
+/// A room as a write finds it, under its lock: nothing moves until the transaction ends.
+pub(super) struct Locked {
+    /// The room.
+    pub(super) id: RoomId,
+    /// Its head.
+    pub(super) head: Head,
+    /// The caller's membership.
+    pub(super) member: Option<Member>,
+    /// The caller.
+    pub(super) user: User,
+}
+
+/// A room with what must be known of the caller, and whatever else is asked for.
+macro_rules! locked_sql {
+    ($columns:expr, $join:expr) => {
+        concat!(
+            "select ",
+            head_columns!(),
+            ", ",
+            member_columns!(),
+            ", ",
+            user_columns!(),
+            $columns,
+            r#" from room r join "user" u on u.id = $2
+             left join member m on m.room_id = r.id and m.user_id = u.id "#,
+            $join,
+            " where r.id = $1"
+        )
+    };
+}
+
+/// What of a message is under an id already.
+pub(super) enum Found {
+    /// Nothing.
+    None,
+    /// What the caller sent before, as it is now.
+    Same(Message),
+    /// Something else.
+    Other(Message),
+}
+
+/// A room for a write by `user`. The writer holds its lock.
+pub(super) async fn locked(tx: &mut Connection, room: &RoomId, user: &UserId) -> Result<Locked> {
+    let row = tx.query(locked_sql!("", "")).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
+    Locked::from(&row.ok_or(Error::RoomNotFound)?, room)
+}
+
+/// The same, and what is under the id of a message; it is the same one if `user` sent what has this hash.
+pub(super) async fn locked_with(
+    tx: &mut Connection,
+    room: &RoomId,
+    user: &UserId,
+    id: &MessageId,
+    hash: &[u8],
+) -> Result<(Locked, Found)> {
+    const LOCKED_WITH: &str = locked_sql!(
+        concat!(", ", message_columns!(), ", x.sender_id = $2 and x.hash = $4 as same"),
+        "left join message x on x.room_id = r.id and x.id = $3"
+    );
+    let row = tx.query(LOCKED_WITH).bind(room.as_str()).bind(user.as_str()).bind(id.as_str()).bind(hash);
+    let row = row.fetch_optional().await?.ok_or(Error::RoomNotFound)?;
+    Ok((Locked::from(&row, room)?, found(&row, room)?))
+}
+
+/// What a row of the columns of [`message_columns`] and `same` holds.
+pub(super) fn found(row: &Row, room: &RoomId) -> Result<Found> {
+    Ok(match row.try_get::<Option<bool>>("same")? {
+        None => Found::None,
+        Some(true) => Found::Same(message(row, room)?),
+        Some(false) => Found::Other(message(row, room)?),
+    })
+}
+
+/// The statement that moves a room's head: `$1` is the room, `$2` its last `seq`, `$3` its `rev`, `$4` the time.
+macro_rules! move_head {
+    () => {
+        "update room set last_seq = $2, rev = $3, last_message_at = $4 where id = $1"
+    };
+}
+pub(super) use move_head;
+
+macro_rules! insert_message {
+    () => {
+        "insert into message (room_id, seq, rev, created_at, id, hash, sender_id, sender_name, sender_avatar_url,
+                              content, content_type, metadata, reply_to)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+    };
+}
+
+/// What a send writes: the message, the room's head, and that the sender has read it.
+const APPEND: Sql = together!(
+    head: move_head!(),
+    position: "update member set last_read_seq = $2 where room_id = $1 and user_id = $7",
+    => insert_message!()
+);
+
+/// What an event writes: the message and the room's head.
+const EVENT: Sql = together!(head: move_head!(), => insert_message!());
+
+impl Locked {
+    fn from(row: &Row, room: &RoomId) -> Result<Self> {
+        Ok(Self { id: room.clone(), head: head(row)?, member: member(row)?, user: user(row)? })
+    }
+
+    /// The caller's membership, or the answer for one who has none.
+    pub(super) fn membership(&self) -> Result<Member> {
+        self.member.ok_or_else(|| no_member(self.head.kind))
+    }
+
+    /// What was written, for those who follow the room and the users.
+    pub(super) fn commit(&self, changes: Vec<Arc<Message>>, users: Vec<UserChange>) -> Commit {
+        Commit { head: self.head.clone(), room_id: self.id.clone(), changes, users }
+    }
+
+    /// The next message's place and time. A clock that stands still or goes back changes nothing: times increase
+    /// strictly with `seq`, so that a client which compares only times misses none.
+    pub(super) fn next_message(&mut self) -> (u64, u64, Timestamp) {
+        self.head.last_seq += 1;
+        self.head.rev += 1;
+        let after_last = self.head.last_message_at.map_or(i64::MIN, |last| last.0 + 1);
+        let now = Timestamp(Timestamp::now().0.max(after_last));
+        self.head.last_message_at = Some(now);
+        (self.head.last_seq, self.head.rev, now)
+    }
+
+    /// Writes what happened into the room's own log, by the caller, about a user of this name.
+    pub(super) async fn write_event(
+        &mut self,
+        tx: &mut Connection,
+        event: &SystemEvent,
+        about: &str,
+    ) -> Result<Message> {
+        let (seq, rev, created_at) = self.next_message();
+        let message = Message {
+            id: MessageId::fresh(),
+            room_id: self.id.clone(),
+            seq,
+            rev,
+            sender_id: self.user.id.clone(),
+            sender_name: self.user.name.clone(),
+            sender_avatar_url: self.user.avatar_url.clone(),
+            content: event.sentence(about, &self.user.name),
+            content_type: ContentType::System,
+            metadata: Some(to_raw_value(event).map_err(|e| Error::internal("encoding an event", e))?),
+            reply_to: None,
+            reactions: RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))?,
+            moderation: None,
+            created_at,
+            edited_at: None,
+            deleted_at: None,
+        };
+        write_message(tx, EVENT, &message, &[]).await?;
+        Ok(message)
+    }
+}
+
+/// What one who is no member is told: a private room does not exist for them.
+pub(super) fn no_member(kind: RoomKind) -> Error {
+    if kind == RoomKind::Public { Error::NotAMember } else { Error::RoomNotFound }
+}
+
+/// Writes a message that one sent: with it the room's head, and the sender's read position.
+pub(super) async fn append_message(tx: &mut Connection, message: &Message, hash: &[u8]) -> Result<()> {
+    write_message(tx, APPEND, message, hash).await
+}
+
+async fn write_message(tx: &mut Connection, statement: Sql, message: &Message, hash: &[u8]) -> Result<()> {
+    tx.query(statement)
+        .bind(message.room_id.as_str())
+        .bind(sql(message.seq))
+        .bind(sql(message.rev))
+        .bind(message.created_at.0)
+        .bind(message.id.as_str())
+        .bind(hash)
+        .bind(message.sender_id.as_str())
+        .bind(&message.sender_name)
+        .bind(message.sender_avatar_url.as_deref())
+        .bind(&message.content)
+        .bind(message.content_type.as_str())
+        .bind(message.metadata.as_ref().map(|m| m.get()))
+        .bind(message.reply_to.as_ref().map(MessageId::as_str))
+        .execute()
+        .await
+        .map(drop)
+}
+
+/// Moves a user's `rev`, in the transaction that changes what it counts.
+pub(super) async fn next_user_rev(tx: &mut Connection, user: &UserId) -> Result<u64> {
+    let row = tx
+        .query(r#"update "user" set rev = rev + 1 where id = $1 returning rev"#)
+        .bind(user.as_str())
+        .fetch_optional()
+        .await?
+        .ok_or_else(|| Error::UserNotFound(user.to_string()))?;
+    number(&row, "rev")
+}

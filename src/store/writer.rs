@@ -1,0 +1,260 @@
+//! Writes, gathered into transactions. What queued while the batch before committed is the next batch, without a
+//! timer: the disk is synced once for all of them. Each job is a part that can be undone by itself, so that one
+//! refused does not fail its neighbours, and is answered only after the COMMIT.
+//!
+//! SQLite has one lane for everything. On PostgreSQL each room has a lane of its own, whose batches hold the room's
+//! lock; what moves users' rows shares a transaction with nobody. Locks are taken rooms first, then members, then
+//! users, several of a kind in order of id, so that no two transactions wait for each other.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::database::{Connection, Database};
+use crate::error::{Error, Result};
+use crate::model::RoomId;
+
+/// Jobs that may wait. When as many wait, the next one waits for a place before it is taken in.
+const QUEUE: usize = 4096;
+
+/// How a job takes its turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Turn<'a> {
+    /// In the room's order, in a transaction with others of the room.
+    Shared(&'a RoomId),
+    /// In the room's order, in a transaction of its own.
+    Own(&'a RoomId),
+    /// At any time, in a transaction of its own, without a room's lock.
+    Free,
+}
+
+/// What does not run at the same time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    /// All there is to write.
+    All,
+    /// What locks this room.
+    Room(RoomId),
+    /// One job.
+    Free(u64),
+}
+
+/// A handle to the writer.
+#[derive(Debug, Clone)]
+pub(super) struct Writer(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    batch: usize,
+    deadline: Duration,
+    places: Arc<Semaphore>,
+    /// Bounds the free jobs under way, so that they leave connections to the rooms.
+    free: Semaphore,
+    lanes: Mutex<HashMap<Lane, VecDeque<Job>>>,
+    number: AtomicU64,
+    tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Writer {
+    /// A writer whose transactions hold at most `batch` jobs, of which at most `free` at a time are free ones. Whoever
+    /// gives a job waits no longer than the deadline.
+    pub(super) fn new(database: Database, batch: usize, free: usize, deadline: Duration) -> Self {
+        Self(Arc::new(Inner {
+            database,
+            batch,
+            deadline,
+            places: Arc::new(Semaphore::new(QUEUE)),
+            free: Semaphore::new(free),
+            lanes: Mutex::default(),
+            number: AtomicU64::default(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Runs a job in a transaction and returns after its COMMIT. Once begun it runs to its end, whether or not the
+    /// caller still waits; a job for which nobody waits any more is not begun.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        turn: Turn<'_>,
+        job: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let late = |_| Error::unavailable("writing to the database", "it did not take the write in time");
+        let place = timeout(self.0.deadline, self.0.places.clone().acquire_owned()).await.map_err(late)?;
+        let place = place.map_err(|_| Error::unavailable("writing to the database", "the writer has stopped"))?;
+        let (reply, answer) = oneshot::channel();
+        self.queue(turn, Box::new(Given { job: Some(job), result: None, reply, _place: place }), turn.is_shared());
+        // SQLite's disk is this machine's own: what was begun there ends, and is told to whoever follows the room.
+        let answer = if self.0.database.is_alone() {
+            answer.await
+        } else {
+            timeout(self.0.deadline, answer).await.map_err(late)?
+        };
+        answer.map_err(|_| Error::internal("writing to the database", "a job was not answered"))?
+    }
+
+    fn queue(&self, turn: Turn<'_>, work: Box<dyn Work>, shared: bool) {
+        let lane = match turn {
+            _ if self.0.database.is_alone() => Lane::All,
+            Turn::Shared(room) | Turn::Own(room) => Lane::Room(room.clone()),
+            Turn::Free => Lane::Free(self.0.number.fetch_add(1, Ordering::Relaxed)),
+        };
+        let job = Job { work, shared: shared || lane == Lane::All };
+        match self.lanes().entry(lane.clone()) {
+            // Its task takes this as well before it ends.
+            Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
+            Entry::Vacant(lanes) => {
+                lanes.insert(VecDeque::from([job]));
+                let writer = self.clone();
+                self.0.tasks.spawn(async move {
+                    while let Some(batch) = writer.next_batch(&lane) {
+                        writer.write(&lane, batch).await;
+                    }
+                });
+            }
+        }
+    }
+
+    fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, VecDeque<Job>>> {
+        self.0.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The jobs of the lane's next transaction. When there is none, the lane is gone.
+    fn next_batch(&self, lane: &Lane) -> Option<Vec<Job>> {
+        let mut lanes = self.lanes();
+        let waiting = lanes.get_mut(lane)?;
+        let mut batch: Vec<Job> = Vec::new();
+        while batch.len() < self.0.batch && batch.last().is_none_or(|last| last.shared) {
+            match waiting.pop_front() {
+                Some(job) if !job.work.is_wanted() => {}
+                Some(job) if batch.is_empty() || job.shared => batch.push(job),
+                Some(job) => {
+                    waiting.push_front(job);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if batch.is_empty() {
+            lanes.remove(lane);
+            return None;
+        }
+        Some(batch)
+    }
+
+    async fn write(&self, lane: &Lane, mut batch: Vec<Job>) {
+        // A job that panics must not take the lane with it: the batch is rolled back and all are told.
+        let done = match AssertUnwindSafe(self.commit(lane, &mut batch)).catch_unwind().await {
+            Ok(committed) => committed,
+            Err(_) => Err(Error::internal("writing to the database", "a job panicked; its batch was rolled back")),
+        };
+        for job in batch {
+            job.work.answer(done.clone());
+        }
+    }
+
+    /// One transaction for the batch. A job's own failure is its answer; an error here fails all of them.
+    async fn commit(&self, lane: &Lane, batch: &mut [Job]) -> Result<()> {
+        let free = matches!(lane, Lane::Free(_)).then(|| self.0.free.acquire());
+        let _free = futures_util::future::OptionFuture::from(free).await;
+        let mut tx = self.0.database.begin().await?;
+        if let Lane::Room(room) = lane {
+            // Before any savepoint, because to undo a part is to give back what was locked in it.
+            tx.lock_room(room).await?;
+        }
+        let (parts, mut begun, mut kept) = (batch.len() > 1, false, false);
+        for (number, job) in batch.iter_mut().enumerate() {
+            if parts && !begun {
+                tx.next_part(number == 0).await?;
+            }
+            let keep = job.work.run(&mut tx).await;
+            if keep {
+                tx.check()?;
+            } else if parts {
+                tx.undo_part().await?;
+            }
+            begun = !keep;
+            kept |= keep;
+        }
+        if kept { tx.commit().await } else { tx.roll_back().await }
+    }
+
+    /// Takes no more jobs, and waits for those that are queued.
+    pub(super) async fn close(&self) {
+        self.0.places.close();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Turn<'_> {
+    fn is_shared(self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+}
+
+struct Job {
+    work: Box<dyn Work>,
+    /// Whether others may be in its transaction.
+    shared: bool,
+}
+
+trait Work: Send {
+    /// Whether anyone waits for it.
+    fn is_wanted(&self) -> bool;
+    /// Does it; returns whether what it wrote is to be kept.
+    fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool>;
+    /// Tells whoever gave it what came of it, once the batch is committed or rolled back.
+    fn answer(self: Box<Self>, committed: Result<()>);
+}
+
+struct Given<T, F> {
+    job: Option<F>,
+    result: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T, F> Work for Given<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send,
+{
+    fn is_wanted(&self) -> bool {
+        !self.reply.is_closed()
+    }
+
+    fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            let Some(job) = self.job.take() else { return false };
+            let result = job(tx).await;
+            self.result.insert(result).is_ok()
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        let result = match (self.result, committed) {
+            (Some(result), Ok(())) => result,
+            // It is why the batch failed.
+            (Some(Err(error)), Err(_)) if error.is_fault() => Err(error),
+            (_, Err(error)) => Err(error),
+            (None, Ok(())) => Err(Error::internal("writing to the database", "a job was left out")),
+        };
+        // Whoever gave it may be gone; what is committed stays committed.
+        drop(self.reply.send(result));
+    }
+}
