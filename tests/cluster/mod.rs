@@ -26,6 +26,10 @@ impl Few {
         for instance in &mut instances {
             instance.ready().await;
         }
+        for instance in &instances {
+            // Until then it neither uses Redis nor tells all that happens as it happens.
+            instance.bus_is("proven").await;
+        }
         Self { instances, database }
     }
 

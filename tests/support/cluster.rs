@@ -2,16 +2,12 @@
 //! at a time: what breaks in one test would disturb the figures of another.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::services::{Postgres, Redis};
-use super::{Api, Instance, Proxy, within};
-
-/// The longest an instance may doubt a bus that works: half a minute after it was found to have lost something.
-const DOUBT: Duration = Duration::from_secs(40);
+use super::{Api, Instance, Proxy};
 
 /// The servers beneath. PostgreSQL stays from test to test, Redis is new in each.
 pub(crate) struct Ground {
@@ -148,11 +144,8 @@ impl Cluster {
 
     /// Looks until every instance says of the bus what is expected, such as `proven`.
     pub(crate) async fn bus_is(&self, expected: &str) {
-        for (n, instance) in self.instances.iter().enumerate() {
-            within(DOUBT, &format!("instance {n} says that the bus is {expected}"), || async {
-                instance.readiness().await.filter(|(_, said)| said["bus"] == expected)
-            })
-            .await;
+        for instance in &self.instances {
+            instance.bus_is(expected).await;
         }
     }
 

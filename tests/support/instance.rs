@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::services::free_port;
-use super::{Api, DEADLINE, Handshake, Process, SECRET, Socket, token};
+use super::{Api, DEADLINE, Handshake, Process, SECRET, Socket, token, within};
+
+/// The longest an instance may doubt a bus that works: half a minute after it was found to have lost something.
+const DOUBT: Duration = Duration::from_secs(40);
 
 /// One instance: where it is does not change, whether it runs does.
 pub(crate) struct Instance {
@@ -69,6 +72,14 @@ impl Instance {
         let api = Api::new(self.address, None);
         let reply = api.attempt(reqwest::Method::GET, "/readyz", &[], None, Duration::from_secs(3)).await?;
         Some((reply.status, reply.json))
+    }
+
+    /// Looks until it says of the bus what is expected, such as `proven`.
+    pub(crate) async fn bus_is(&self, expected: &str) {
+        within(DOUBT, &format!("it says that the bus is {expected}"), || async {
+            self.readiness().await.filter(|(_, said)| said["bus"] == expected)
+        })
+        .await;
     }
 
     /// `kill -9`.
