@@ -2,6 +2,7 @@
 
 mod cache;
 mod delivery;
+mod joining;
 mod presence;
 mod reading;
 mod removal;

@@ -87,8 +87,9 @@ impl Instance {
         self.process = None;
     }
 
-    pub(crate) fn process(&mut self) -> &mut Process {
-        self.process.as_mut().expect("it runs")
+    /// Sends it a signal, such as `STOP` and `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.as_ref().expect("it runs").signal(name);
     }
 
     /// What it wrote to its log since it was started last.
