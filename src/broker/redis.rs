@@ -217,10 +217,10 @@ impl Shared {
                 }
                 () = self.wanted.notified() => self.subscribe_all().await,
                 _ = round.tick() => {
-                    rounds = rounds.wrapping_add(1);
-                    if self.redis.is_clustered() && rounds.is_multiple_of(SYNC) {
-                        self.redis.run(Area::Bus, Box::pin(client.sync_cluster())).await;
+                    if rounds.is_multiple_of(SYNC) {
+                        self.look_around().await;
                     }
+                    rounds = rounds.wrapping_add(1);
                     // Whatever was asked for and has not been proven is asked for again.
                     self.subscribe_all().await;
                     self.prove().await;
