@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(named(&["--demo", "on", "--jwt-secret", &"x".repeat(32)]), "DEMO");
         assert_eq!(named(&["--base-path", "chat/"]), "BASE_PATH");
         assert_eq!(named(&["--redis-prefix", "a b"]), "REDIS_PREFIX");
-        assert_eq!(named(&["--database-url", "postgres://localhost"]), "DATABASE_URL");
+        assert_eq!(named(&["--database-url", "mysql://localhost"]), "DATABASE_URL");
         assert_eq!(named(&["--allowed-origins", "*"]), "ALLOWED_ORIGINS");
         assert_eq!(named(&["--jwt-secret-file", "no/such/file"]), "JWT_SECRET_FILE");
     }
