@@ -212,7 +212,9 @@ async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Res
             let lobby = RoomId::trusted(LOBBY.to_owned());
             chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
             let folder = data_folder(&config.database_url);
-            Auth::demo(&folder).map_err(|source| StartError::DemoKey { folder, source })?
+            std::fs::create_dir_all(&folder)
+                .and_then(|()| Auth::demo(&folder))
+                .map_err(|source| StartError::DemoKey { folder, source })?
         }
     };
     Ok(Arc::new(auth))
