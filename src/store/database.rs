@@ -81,6 +81,8 @@ pub(super) enum Pool {
 pub(super) struct Database {
     pub(super) readers: Pool,
     pub(super) writers: Pool,
+    /// How many there are of the latter.
+    pub(super) writing: u32,
     /// How long a read may take.
     pub(super) read_within: Duration,
     /// How long a transaction may take.

@@ -39,6 +39,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
     Ok(Database {
         readers: pooled(readers.connect_lazy_with(options.clone())),
         writers: pooled(pool(writing).connect_lazy_with(options)),
+        writing,
         read_within: settings.deadline,
         write_within: settings.deadline,
     })

@@ -57,7 +57,7 @@ struct Inner {
     batch: usize,
     deadline: Duration,
     places: Arc<Semaphore>,
-    /// Bounds the free jobs under way, so that they leave connections to the rooms.
+    /// Bounds the free jobs under way.
     free: Semaphore,
     lanes: Mutex<HashMap<Lane, VecDeque<Job>>>,
     number: AtomicU64,
@@ -71,9 +71,10 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Writer {
-    /// A writer whose transactions hold at most `batch` jobs, of which at most `free` at a time are free ones. Whoever
-    /// gives a job waits no longer than the deadline.
-    pub(super) fn new(database: Database, batch: usize, free: usize, deadline: Duration) -> Self {
+    /// A writer whose transactions hold at most `batch` jobs. Whoever gives a job waits no longer than the deadline.
+    pub(super) fn new(database: Database, batch: usize, deadline: Duration) -> Self {
+        // Rooms are not to wait for what is not theirs: half of the connections are enough for that.
+        let free = (database.writing as usize / 2).max(1);
         Self(Arc::new(Inner {
             database,
             batch,

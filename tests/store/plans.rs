@@ -96,7 +96,7 @@ fn findings(plan: &Value) -> Vec<String> {
 
 /// Everything the store does with messages, each time with other parameters.
 async fn use_everything(store: &Store, n: u64) {
-    let (id, ann) = (room(if n % 2 == 0 { "r1" } else { "r7" }), user("u1"));
+    let (id, ann) = (room(if n.is_multiple_of(2) { "r1" } else { "r7" }), user("u1"));
     let sent = draft_as(MessageId::fresh(), "first");
     let message = store.append(&id, &ann, sent.clone()).await.unwrap().message;
     assert!(store.append(&id, &ann, sent.clone()).await.unwrap().commit.is_none());
@@ -116,7 +116,7 @@ async fn use_everything(store: &Store, n: u64) {
         PageQuery::Since(middle),
         PageQuery::Since(message.rev - 1),
     ] {
-        let limit = if n % 3 == 0 { 100 } else { 10 };
+        let limit = if n.is_multiple_of(3) { 100 } else { 10 };
         let page = store.page(&id, &ann, query, limit).await.unwrap();
         assert!(!page.messages.is_empty(), "{query:?}");
     }
@@ -168,17 +168,15 @@ async fn no_statement_scans_or_sorts_messages_among_a_million() {
     store.close().await;
     drop(guard);
     let taken = plans.taken();
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     let mut touching = Vec::new();
     for (statement, plans) in &taken {
         if plans.iter().any(|plan| nodes(plan).iter().any(|node| node["Relation Name"] == "message")) {
             touching.push(statement);
         }
-        for finding in plans.iter().flat_map(|plan| findings(plan)) {
-            wrong += &format!("{statement}\n{finding}\n\n");
-        }
+        wrong.extend(plans.iter().flat_map(findings).map(|finding| format!("{statement}\n{finding}")));
     }
-    assert!(wrong.is_empty(), "{wrong}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
     assert_eq!(touching.len(), STATEMENTS, "{touching:#?}");
 }
 
