@@ -192,7 +192,8 @@ impl Connection {
     async fn begin(&mut self) -> Result<(), Failure> {
         let text = match self.link {
             Link::Sqlite(_) => "begin immediate",
-            Link::Postgres(..) => "begin",
+            // Whatever the database's own default is: each statement sees what was committed before it.
+            Link::Postgres(..) => "begin isolation level read committed read write",
         };
         self.command(text).await?;
         self.state = State::Busy;
