@@ -145,6 +145,43 @@ async fn membership_changes_that_cross_wait_for_each_other_and_never_in_a_circle
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_rooms_that_fill_and_empty_with_the_same_people_in_opposite_order_both_do() {
+    const PEOPLE: usize = 24;
+    for stores in Stores::both().await {
+        let [owner] = stores.users(["owner"]).await;
+        let mut people = Vec::new();
+        for n in 0..PEOPLE {
+            let comer = caller(&format!("u{n}"));
+            stores.at(0).ensure_user(&comer).await.unwrap();
+            people.push(comer.id);
+        }
+        let rooms = ["a", "b"];
+        for id in rooms {
+            stores.group(id, std::slice::from_ref(&owner)).await;
+        }
+        for change in [MemberChange::Put(None), MemberChange::Remove] {
+            let mut changes = JoinSet::new();
+            for n in 0..PEOPLE {
+                // All of a room's through one instance, where they queue in this order.
+                for (instance, who) in [&people[n], &people[PEOPLE - 1 - n]].into_iter().enumerate() {
+                    let (store, by, who) = (stores.at(instance), owner.clone(), who.clone());
+                    let id = room(rooms[instance]);
+                    changes.spawn(async move { store.change_member(&id, &by, &who, change).await });
+                }
+            }
+            for changed in changes.join_all().await {
+                assert!(changed.unwrap_or_else(|error| panic!("{}", error.chain())).is_some());
+            }
+        }
+        for id in rooms {
+            let head = stores.at(0).head(&room(id)).await.unwrap();
+            assert_eq!((head.last_seq, head.member_count), (1 + 2 * PEOPLE as u64, 1), "{id}");
+        }
+        stores.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_room_and_a_user_are_made_once_however_many_make_them_at_once() {
     for stores in Stores::both().await {
         let mut comers = JoinSet::new();
