@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 /// The smallest secret: HS256 keys have at least the hash's 32 bytes (RFC 7518, section 3.2).
 const SECRET_BYTES: usize = 32;
@@ -15,6 +15,10 @@ const SECRET_BYTES: usize = 32;
 #[derive(Clone, Parser)]
 #[command(name = "tidings", version, max_term_width = 100)]
 pub struct Config {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Address to listen on [default: 127.0.0.1 for the demo, else 0.0.0.0]
     #[arg(long, env = "HOST", value_name = "ADDRESS")]
     pub host: Option<IpAddr>,
@@ -40,6 +44,10 @@ pub struct Config {
         hide_env_values = true
     )]
     pub database_url: String,
+
+    /// File that holds the address of the database instead
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
 
     /// Bring the schema up to date at the start; off only looks, and says what is missing
     #[arg(long, env = "AUTO_MIGRATE", default_value = "on", value_name = "on|off")]
@@ -146,6 +154,30 @@ pub struct Config {
     pub rust_log: String,
 }
 
+/// What an operator does beside the service. The settings are the same, as flags before the command or by environment.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Bring the schema up to date, and end
+    Migrate,
+    /// Give a restored database a new history, so that clients begin anew instead of mixing two
+    RenewHistory,
+    /// Print a token signed with the secret, for trying things out
+    Token {
+        /// Whose token, the `sub`
+        #[arg(long, value_name = "ID")]
+        user: String,
+        /// Their name
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Their role in the application, such as ADMIN
+        #[arg(long, value_name = "ROLE")]
+        role: Option<String>,
+        /// Days until it ends
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=365))]
+        days: u64,
+    },
+}
+
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switch {
@@ -218,6 +250,19 @@ impl Config {
         }
     }
 
+    /// The address of the database.
+    pub fn database_url(&self) -> Result<String, ConfigError> {
+        let url = or_file(None, "DATABASE_URL_FILE", self.database_url_file.as_deref())?;
+        let (setting, url) = match url {
+            Some(url) => ("DATABASE_URL_FILE", url),
+            None => ("DATABASE_URL", self.database_url.clone()),
+        };
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            return Err(ConfigError::new(setting, "begins with sqlite:, postgres:// or postgresql://"));
+        }
+        Ok(url)
+    }
+
     /// The address of Redis, if there is one.
     pub fn redis_url(&self) -> Result<Option<String>, ConfigError> {
         or_file(self.redis_url.as_ref(), "REDIS_URL_FILE", self.redis_url_file.as_deref())
@@ -239,9 +284,7 @@ impl Config {
         if self.redis_prefix.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(ConfigError::new("REDIS_PREFIX", "has no white space, such as chat1:"));
         }
-        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| self.database_url.starts_with(scheme)) {
-            return Err(ConfigError::new("DATABASE_URL", "begins with sqlite:, postgres:// or postgresql://"));
-        }
+        let database_url = self.database_url()?;
         for origin in &self.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
@@ -250,7 +293,12 @@ impl Config {
                 return Err(ConfigError::new("ALLOWED_ORIGINS", detail));
             }
         }
-        self.identity().map(drop)
+        let identity = self.identity()?;
+        if matches!(identity, Identity::Demo) && self.demo.is_none() && !database_url.starts_with("sqlite:") {
+            let detail = "is needed on a database that others share; or DEMO=on, if anyone may come in by name";
+            return Err(ConfigError::new("JWT_SECRET", detail));
+        }
+        Ok(())
     }
 }
 

@@ -1,10 +1,13 @@
-//! The command: arguments, then the server until a signal, then an exit code (2: a setting, 1: another failure).
+//! The command: arguments, then the server until a signal or what else an operator asks for, then an exit code
+//! (2: a setting, 1: another failure).
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidings::server::StartError;
-use tidings::{Config, Server, lifecycle, telemetry};
+use serde_json::json;
+use tidings::config::{Command, ConfigError, Identity};
+use tidings::server::{self, StartError};
+use tidings::{Config, Server, auth, lifecycle, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -33,11 +36,39 @@ async fn main() -> ExitCode {
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the one line that people and scripts wait for")]
+/// Returns whether all that was begun has ended.
+#[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
 async fn run(config: Config) -> Result<bool, StartError> {
-    let server = Server::start(config).await?;
-    println!("Tidings is listening on {}", server.url());
-    lifecycle::stop_signal().await.map_err(StartError::Signals)?;
-    tracing::info!("stopping");
-    Ok(server.shut_down().await)
+    match &config.command {
+        None => {
+            let server = Server::start(config).await?;
+            println!("Tidings is listening on {}", server.url());
+            lifecycle::stop_signal().await.map_err(StartError::Signals)?;
+            tracing::info!("stopping");
+            return Ok(server.shut_down().await);
+        }
+        Some(Command::Migrate) => {
+            server::migrate(&config).await?;
+            println!("The schema is up to date.");
+        }
+        Some(Command::RenewHistory) => println!("The history is now {}.", server::renew_history(&config).await?),
+        Some(command @ Command::Token { .. }) => println!("{}", token(&config, command)?),
+    }
+    Ok(true)
+}
+
+/// A token as the application would sign it.
+fn token(config: &Config, command: &Command) -> Result<String, ConfigError> {
+    let Command::Token { user, name, role, days } = command else { return Ok(String::new()) };
+    let Identity::Secret(secret) = config.identity()? else {
+        return Err(ConfigError::new("JWT_SECRET", "is needed to sign a token with"));
+    };
+    let mut claims = json!({ "sub": user, "exp": auth::in_days(*days) });
+    let optional = [("name", name), ("role", role), ("iss", &config.jwt_issuer), ("aud", &config.jwt_audience)];
+    for (claim, value) in optional {
+        if let Some(value) = value {
+            claims[claim] = json!(value);
+        }
+    }
+    Ok(auth::mint(&secret, &claims))
 }

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use fred::interfaces::{LuaInterface, SortedSetsInterface};
+use fred::interfaces::SortedSetsInterface;
 use fred::types::Value;
 
 use crate::model::{RoomId, UserId};
@@ -108,5 +108,5 @@ async fn run(redis: &Redis, instance: &InstanceId, room: &RoomId, marks: Vec<Str
     }
     let mut arguments: Vec<Value> = vec![instance.to_string().into(), LEASE.as_millis().to_string().into()];
     arguments.extend(marks.into_iter().map(Value::from));
-    redis.run(Area::Cache, Box::pin(redis.scripts().eval(UPDATE, redis.name(&key(room)), arguments))).await
+    redis.script(UPDATE, &key(room), arguments).await
 }

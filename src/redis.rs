@@ -11,7 +11,7 @@ use fred::clients::{Client, WithOptions};
 use fred::error::{Error as FredError, ErrorKind};
 use fred::interfaces::{ClientLike, EventInterface, LuaInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, UnresponsiveConfig};
-use fred::types::{Builder, ClientState, RespVersion, Value};
+use fred::types::{Builder, ClientState, FromValue, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -157,7 +157,8 @@ impl Redis {
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => break,
                 },
-                _ = connected.recv() => self.worked(Area::Connection),
+                // Whatever else is wrong shows again with the next command.
+                _ = connected.recv() => [Area::Connection, Area::Bus, Area::Cache].into_iter().for_each(|area| self.worked(area)),
                 _ = retry.tick(), if task.is_finished() => task = client.connect(),
             }
         }
@@ -169,9 +170,14 @@ impl Redis {
         self.0.commands.with_options(&self.0.options)
     }
 
-    /// For scripts, which take no options; [`run`](Self::run) keeps their deadline.
-    pub fn scripts(&self) -> &Client {
-        &self.0.commands
+    /// Runs a script on a key. Scripts take no options, so that without a connection they would wait for one.
+    pub async fn script<T: FromValue + Send>(&self, text: &str, key: &str, arguments: Vec<Value>) -> Option<T> {
+        if self.0.commands.state() != ClientState::Connected {
+            // Already said by whoever keeps the connection.
+            return None;
+        }
+        let done = self.0.commands.eval(text, self.name(key), arguments);
+        self.run(Area::Cache, Box::pin(done)).await
     }
 
     /// The connection that hears the bus.
@@ -179,9 +185,10 @@ impl Redis {
         &self.0.subscriber
     }
 
-    /// Commands on that connection, in the order given, with the deadline.
+    /// Commands on that connection, in the order given, with the deadline. They wait for the connection: its coming is
+    /// told before it takes commands.
     pub fn subscribing(&self) -> WithOptions<Client> {
-        self.0.subscriber.with_options(&self.0.options)
+        self.0.subscriber.with_options(&Options { fail_fast: false, ..self.0.options.clone() })
     }
 
     /// Whether Redis is a cluster, whose channels belong to nodes.
@@ -211,16 +218,16 @@ impl Redis {
 
     /// The proof of life came back quickly, or did not.
     pub fn set_usable(&self, usable: bool) {
-        self.0.usable.store(usable, Ordering::Release);
+        let was = self.0.usable.swap(usable, Ordering::AcqRel);
+        if usable && !was {
+            // What was said of a cache that nobody asked since is over.
+            self.worked(Area::Cache);
+        }
     }
 
     /// Runs a command (boxed, because fred's futures are large) within the deadline, and takes note of how it went. `None`: it failed; who asked goes on
     /// without.
     pub async fn run<T>(&self, area: Area, commands: BoxFuture<'_, Result<T, FredError>>) -> Option<T> {
-        if self.0.commands.state() != ClientState::Connected {
-            // Already said by whoever keeps the connection.
-            return None;
-        }
         metrics::counter!(telemetry::REDIS_CALLS).increment(1);
         let start = Instant::now();
         let late = || FredError::new(ErrorKind::Timeout, "no answer in time");
@@ -249,8 +256,7 @@ impl Redis {
             Value::Bytes(new.value.clone().into()),
             lifetime.into(),
         ];
-        let script = self.0.commands.eval::<u64, _, _, _>(REPLACE, self.name(&new.key), arguments);
-        self.run(Area::Cache, Box::pin(script)).await;
+        let _: Option<u64> = self.script(REPLACE, &new.key, arguments).await;
     }
 
     /// Something came over the bus that is no message of ours.

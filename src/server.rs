@@ -1,7 +1,6 @@
 //! The composition root: settings in, a running service out. The only place that picks backends.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
-use crate::model::RoomId;
+use crate::model::{History, RoomId};
 use crate::presence::Presence;
 use crate::protocol;
 use crate::redis::{self, Redis};
@@ -27,6 +26,8 @@ use crate::ws;
 
 /// The room everyone of a demo meets in.
 const LOBBY: &str = "lobby";
+/// How long a start waits for the bus.
+const BUS: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is running.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest frame from a client, in bytes, as long as that fits the longest message.
@@ -50,14 +51,6 @@ pub enum StartError {
         setting: &'static str,
         /// The address.
         address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The demo's key cannot be kept.
-    #[error("cannot keep the demo's key in {folder}: {source}")]
-    DemoKey {
-        /// Where.
-        folder: PathBuf,
         /// Why not.
         source: std::io::Error,
     },
@@ -85,7 +78,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
-        let store = Store::open(&database(&config)).await?;
+        let store = Store::open(&database(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
         let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
@@ -119,7 +112,8 @@ impl Server {
         if let Some(redis) = &redis {
             redis.connect(&lifecycle);
         }
-        let auth = authentication(&config, identity, &chat).await?;
+        broker_ready(&chat).await;
+        let auth = authentication(&config, identity, &chat, &store).await?;
         let connections = ws::Settings {
             limits: protocol::Limits {
                 message_chars: config.message_chars as usize,
@@ -166,6 +160,13 @@ impl Server {
     }
 }
 
+/// Waits a little for the bus, so that the first rooms are followed with it; without Redis it serves all the same.
+async fn broker_ready(chat: &Chat) {
+    if tokio::time::timeout(BUS, chat.bus_proven()).await.is_err() {
+        tracing::warn!("the bus is not there yet; until it is, messages of other instances take up to a second");
+    }
+}
+
 /// Redis, if it is set; not connected yet.
 fn redis(config: &Config) -> Result<Option<Redis>, ConfigError> {
     let Some(url) = config.redis_url()? else { return Ok(None) };
@@ -200,7 +201,12 @@ fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> 
     serve("METRICS_ADDR", address, router, head, lifecycle)
 }
 
-async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Result<Arc<Auth>, StartError> {
+async fn authentication(
+    config: &Config,
+    identity: Identity,
+    chat: &Chat,
+    store: &Store,
+) -> Result<Arc<Auth>, StartError> {
     let auth = match identity {
         Identity::Secret(secret) => {
             Auth::with_secret(&secret, config.jwt_issuer.as_deref(), config.jwt_audience.as_deref())
@@ -211,33 +217,35 @@ async fn authentication(config: &Config, identity: Identity, chat: &Chat) -> Res
             );
             let lobby = RoomId::trusted(LOBBY.to_owned());
             chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
-            let folder = data_folder(&config.database_url);
-            std::fs::create_dir_all(&folder)
-                .and_then(|()| Auth::demo(&folder))
-                .map_err(|source| StartError::DemoKey { folder, source })?
+            Auth::demo(&store.demo_key().await.map_err(StartError::Prepare)?)
         }
     };
     Ok(Arc::new(auth))
 }
 
+/// Brings the schema up to date and ends.
+pub async fn migrate(config: &Config) -> Result<(), StartError> {
+    let settings = store::Settings { auto_migrate: true, ..database(config)? };
+    Store::open(&settings).await?.close().await;
+    Ok(())
+}
+
+/// Gives the database a new history and ends: after a restore no cursor of before means anything any more.
+pub async fn renew_history(config: &Config) -> Result<History, StartError> {
+    let store = Store::open(&database(config)?).await?;
+    let history = store.renew_history().await.map_err(StartError::Prepare)?;
+    store.close().await;
+    Ok(history)
+}
+
 /// How to open the database.
-pub fn database(config: &Config) -> store::Settings {
-    store::Settings {
-        url: config.database_url.clone(),
+fn database(config: &Config) -> Result<store::Settings, ConfigError> {
+    Ok(store::Settings {
+        url: config.database_url()?,
         auto_migrate: config.auto_migrate == Switch::On,
         connections: config.database_connections,
         deadline: Duration::from_millis(config.database_deadline_ms),
         commit_batch: config.commit_batch as usize,
         allow_unsafe: config.unsafe_database == Switch::On,
-    }
-}
-
-/// The folder of the database file; of a database elsewhere, the one such a file would have.
-fn data_folder(url: &str) -> PathBuf {
-    if !url.starts_with("sqlite:") {
-        return PathBuf::from("./data");
-    }
-    let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = Path::new(path.split('?').next().unwrap_or(path));
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+    })
 }

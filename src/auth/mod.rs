@@ -4,10 +4,7 @@
 mod provider;
 pub mod request;
 
-use std::path::Path;
-
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -20,8 +17,6 @@ const TOKEN_BYTES: usize = 8192;
 const LEEWAY: u64 = 15;
 /// How long a demo token is good, in seconds.
 const DEMO_LIFE: u64 = 7 * 24 * 3600;
-/// Bytes of the demo's signing key.
-const DEMO_KEY_BYTES: usize = 32;
 
 /// Checks tokens, and in a demo makes them.
 pub struct Auth {
@@ -62,10 +57,9 @@ impl Auth {
         Self { key: DecodingKey::from_secret(secret.as_bytes()), validation, demo: None }
     }
 
-    /// Lets anyone in by name, with tokens signed by a key made on first start and kept in `folder`.
-    pub fn demo(folder: &Path) -> std::io::Result<Self> {
-        let key = demo_key(folder)?;
-        Ok(Self { demo: Some(EncodingKey::from_secret(key.as_bytes())), ..Self::with_secret(&key, None, None) })
+    /// Lets anyone in by name, with tokens signed by this key.
+    pub fn demo(key: &str) -> Self {
+        Self { demo: Some(EncodingKey::from_secret(key.as_bytes())), ..Self::with_secret(key, None, None) }
     }
 
     /// Whether anyone may come in by name.
@@ -120,35 +114,16 @@ pub fn is_name(name: &str) -> bool {
     (1..=80).contains(&name.chars().count()) && !name.trim().is_empty() && !name.contains(unseen)
 }
 
+/// The `exp` of a token that ends so many days from now.
+pub fn in_days(days: u64) -> u64 {
+    jsonwebtoken::get_current_timestamp() + days * 24 * 3600
+}
+
 /// Signs claims with an HS256 secret, as an application does for its users.
 pub fn mint(secret: &str, claims: &Value) -> String {
     provider::install();
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes()))
         .expect("any JSON can be signed with any secret")
-}
-
-/// The demo's key: made on first start, readable by this user alone.
-fn demo_key(folder: &Path) -> std::io::Result<String> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-
-    let path = folder.join("demo.key");
-    match std::fs::read_to_string(&path) {
-        Ok(key) if key.len() >= 2 * DEMO_KEY_BYTES => return Ok(key),
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    let mut bytes = [0; DEMO_KEY_BYTES];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| std::io::Error::other("no random bytes"))?;
-    let key = bytes.iter().fold(String::new(), |mut key, byte| {
-        key.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).expect("four bits")));
-        key
-    });
-    let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(key.as_bytes())?;
-    file.sync_all()?;
-    Ok(key)
 }
 
 #[cfg(test)]
@@ -209,10 +184,8 @@ mod tests {
 
     #[test]
     fn a_demo_never_makes_an_administrator() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let auth = Auth::demo(folder.path()).expect("a demo");
-        let key = std::fs::read_to_string(folder.path().join("demo.key")).expect("the key");
-        let token = mint(&key, &json!({ "sub": "eve", "role": "ADMIN", "exp": in_seconds(60) }));
+        let auth = Auth::demo(SECRET);
+        let token = mint(SECRET, &json!({ "sub": "eve", "role": "ADMIN", "exp": in_seconds(60) }));
         assert_eq!(auth.verify(&token).expect("a caller").role, UserRole::Customer);
     }
 }

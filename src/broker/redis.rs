@@ -192,6 +192,10 @@ impl Shared {
             return false;
         }
         let again = self.lock().came_back(bucket, generation);
+        if bucket == self.own_bucket() {
+            // The first one on a new connection. Should it have taken too long, its round or its command says so.
+            self.redis.set_usable(true);
+        }
         self.proved.notify_waiters();
         again
     }

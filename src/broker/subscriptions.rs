@@ -134,6 +134,7 @@ impl Subscriptions {
         let slot = &mut self.buckets[bucket.index()];
         if slot.phase == Phase::Wanted {
             slot.phase = Phase::Live;
+            self.last_proof = Some(Instant::now());
         }
         if self.awaited.remove(&bucket) && self.awaited.is_empty() {
             self.last_proof = Some(Instant::now());
@@ -223,8 +224,9 @@ mod tests {
     async fn the_bus_is_proven_while_probes_come_back_and_nobody_doubts_it() {
         let a = Bucket::of("a");
         let (mut subscriptions, generation) = connected(&[a]);
-        subscriptions.came_back(a, generation);
         assert!(!subscriptions.is_proven());
+        subscriptions.came_back(a, generation);
+        assert!(subscriptions.is_proven(), "a subscription that came back is a proof too");
         let (asked, generation) = subscriptions.begin_round(|_| ());
         assert_eq!(asked, [a]);
         assert!(!subscriptions.is_round_over());

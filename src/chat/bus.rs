@@ -1,6 +1,7 @@
 //! What instances tell each other: commits on their way out, and what is heard on its way in.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::Chat;
 use crate::broker::{Bucket, Cause, Heard, Sent};
@@ -25,6 +26,14 @@ impl Chat {
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
         let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
         self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)
+    }
+
+    /// Resolves once this instance is sure to hear others; at once where there is no bus to wait for.
+    pub async fn bus_proven(&self) {
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        while self.0.broker.status() == "unproven" {
+            look.tick().await;
+        }
     }
 
     fn apply(&self, publication: &Publication) {

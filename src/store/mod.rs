@@ -205,6 +205,22 @@ impl Store {
             .await
     }
 
+    /// The key that signs the tokens of a demo, made the first time it is asked for.
+    pub async fn demo_key(&self) -> Result<String> {
+        const KEY: &str = "select key from demo_key";
+        // 2 x 122 random bits.
+        let fresh = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        self.writer
+            .run(Turn::Free, move |tx| {
+                Box::pin(async move {
+                    let insert = tx.query("insert into demo_key (only_one, key) values (1, $1) on conflict do nothing");
+                    insert.bind(fresh).execute().await?;
+                    tx.query(KEY).fetch_one().await?.try_get("key")
+                })
+            })
+            .await
+    }
+
     /// Whether no other instance can write to it.
     pub fn is_alone(&self) -> bool {
         self.database.is_alone()

@@ -117,7 +117,7 @@ pub(super) async fn missing<C: Migrate>(
         return Err(wrong(detail));
     }
     for migration in migrator.iter() {
-        let name = format!("{:04}_{}", migration.version, migration.description);
+        let name = format!("{:04}_{}", migration.version, migration.description.replace(' ', "_"));
         match applied.iter().find(|found| found.version == migration.version) {
             None => return Ok(Some(name)),
             Some(found) if found.checksum != migration.checksum => {

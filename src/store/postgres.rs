@@ -15,7 +15,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for longer is tried before it reads.
 const FRESH: Duration = Duration::from_millis(50);
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "demo key", include_str!("../../migrations/postgres/0002_demo_key.sql")),
+];
 
 /// Opens the database of a `postgres:` address.
 pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {

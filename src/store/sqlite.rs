@@ -2,6 +2,7 @@
 //! power cut; readers see snapshots and never wait for the writer.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +18,10 @@ const READERS: u32 = 4;
 /// How long a transaction may take: a disk of one's own is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "demo key", include_str!("../../migrations/sqlite/0002_demo_key.sql")),
+];
 
 /// Opens the database of a `sqlite:` address, and makes it if it is not there. It is this process's own for as long as
 /// the file returned is open.
@@ -79,9 +83,11 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().create(true).append(true).open(name).map_err(io)?;
+    // What people wrote concerns no other user of this machine; SQLite gives its own files the mode of the database.
+    let private = |path: &Path| File::options().create(true).append(true).mode(0o600).open(path).map_err(io);
+    let file = private(Path::new(&name))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => private(path).map(|_| file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }

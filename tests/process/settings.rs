@@ -35,7 +35,8 @@ fn a_bad_setting_is_named_and_nothing_is_opened() {
         ("COMMIT_BATCH", "0"),
         ("UNSAFE_DATABASE", "maybe"),
         ("DATABASE_URL", "chat.db"),
-        ("REDIS_URL", "redis://localhost"),
+        ("REDIS_URL", "localhost"),
+        ("REDIS_PREFIX", "a b"),
         ("JWT_SECRET", "short"),
         ("JWT_SECRET_FILE", "/no/such/file"),
         ("DEMO", "maybe"),
@@ -113,9 +114,16 @@ async fn the_demo_goes_public_only_when_told_to() {
     let port: u16 = line.trim_end_matches('/').rsplit_once(':').unwrap().1.parse().unwrap();
     let api = Api::new(([127, 0, 0, 1], port).into(), None);
     api.post("/api/demo/session", serde_json::json!({ "name": "Ann" })).await.ok(201);
-    let key = directory.path().join("demo.key");
-    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(key).unwrap());
-    assert_eq!(mode & 0o077, 0, "others can read the key");
+    for file in std::fs::read_dir(directory.path()).unwrap() {
+        let file = file.unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap());
+        assert_eq!(
+            mode & 0o077,
+            0,
+            "others can read {:?}, with all that was said and the demo's key",
+            file.file_name()
+        );
+    }
 }
 
 #[tokio::test]
