@@ -2,6 +2,7 @@
 //! the plans that it chooses.
 
 mod contract;
+mod opening;
 mod plans;
 mod together;
 
@@ -13,17 +14,17 @@ use tidings::model::{
 };
 use tidings::store::{NewRoom, Settings, Store};
 
-use crate::support::{Database, database_url};
+use crate::support::{Database, Postgres, database_url, eventually};
 
 /// A database of its own, and one or two stores on it, as two instances would have them.
 struct Stores {
     stores: Vec<Store>,
-    _data: Data,
+    data: Data,
 }
 
 enum Data {
     Sqlite { _folder: TempDir },
-    Postgres { _database: Database },
+    Postgres { database: Database },
 }
 
 impl Stores {
@@ -36,7 +37,7 @@ impl Stores {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&settings(database_url(&folder))).await.unwrap();
         // A second one is refused there, so that the same one stands for both.
-        Self { stores: vec![store.clone(), store], _data: Data::Sqlite { _folder: folder } }
+        Self { stores: vec![store.clone(), store], data: Data::Sqlite { _folder: folder } }
     }
 
     async fn postgres() -> Self {
@@ -44,7 +45,7 @@ impl Stores {
         let settings = settings(database.url());
         // At the same time: one makes the schema, the other finds it.
         let (one, two) = tokio::join!(Store::open(&settings), Store::open(&settings));
-        Self { stores: vec![one.unwrap(), two.unwrap()], _data: Data::Postgres { _database: database } }
+        Self { stores: vec![one.unwrap(), two.unwrap()], data: Data::Postgres { database } }
     }
 
     /// The n-th store, counted on from the first again.
@@ -64,6 +65,20 @@ impl Stores {
     async fn group(&self, id: &str, users: &[UserId]) -> RoomId {
         let new = NewRoom { id: Some(room(id)), member_ids: users.to_vec(), ..new_room(RoomKind::Group) };
         self.at(0).create_room(&users[0], new).await.unwrap().0
+    }
+
+    /// Ends every connection that has lain idle for long enough to be tried before it is used again.
+    async fn end_connections(&self) {
+        let Data::Postgres { database } = &self.data else { panic!("a file has no connections") };
+        let end = "select count(*) from pg_stat_activity
+                   where datname = current_database() and application_name = 'tidings'
+                     and (state_change > clock_timestamp() - interval '100 ms' or pg_terminate_backend(pid))";
+        eventually("no connection is left", || async {
+            let mut shell = Postgres::shared().connect(&database.name).await;
+            let left: i64 = sqlx::query_scalar(end).fetch_one(&mut shell).await.unwrap();
+            (left == 0).then_some(())
+        })
+        .await;
     }
 
     async fn close(self) {
