@@ -155,7 +155,7 @@ impl Cache {
         let keep = |key: String, value: String, seconds: i64| {
             let options = Some(SetOptions::NX);
             let set = commands.set::<(), _, _>(redis.name(&key), value, Some(Expiration::EX(seconds)), options, false);
-            redis.run(Area::Cache, Box::pin(set))
+            redis.run(Area::Write, Box::pin(set))
         };
         let role = keep(role_key(&user.id), user.role.as_str().to_owned(), ROLE);
         futures_util::future::join(role, keep(partner_key(&user.id), partner, PARTNER)).await;
@@ -168,7 +168,7 @@ impl Cache {
             return None;
         }
         let commands = redis.commands();
-        let get = |key: String| redis.run(Area::Cache, Box::pin(commands.get::<Option<String>, _>(redis.name(&key))));
+        let get = |key: String| redis.run(Area::Read, Box::pin(commands.get::<Option<String>, _>(redis.name(&key))));
         let (role, partner) = futures_util::future::join(get(role_key(id)), get(partner_key(id))).await;
         Some((role??, serde_json::from_str(&partner??).ok()?))
     }
@@ -179,7 +179,7 @@ impl Cache {
             return None;
         }
         let commands = redis.commands();
-        let value = redis.run(Area::Cache, Box::pin(commands.get::<Option<String>, _>(redis.name(key)))).await??;
+        let value = redis.run(Area::Read, Box::pin(commands.get::<Option<String>, _>(redis.name(key)))).await??;
         // Whatever is there that is none of ours is as good as nothing.
         serde_json::from_str(&value).ok()
     }

@@ -83,7 +83,7 @@ impl Presence {
                 None,
                 false,
             );
-            let leases = redis.run(Area::Cache, Box::pin(range)).await.unwrap_or_default();
+            let leases = redis.run(Area::Read, Box::pin(range)).await.unwrap_or_default();
             users.extend(leases.iter().filter_map(|lease| lease.split(' ').next()?.parse().ok()));
             users.sort();
             users.dedup();

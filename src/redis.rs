@@ -24,6 +24,8 @@ pub const SLOW: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Messages of the bus that may wait to be read; with more, the reader is told that it missed some.
 const BUS_BACKLOG: usize = 8192;
+/// What is said while there is no connection.
+const UNREACHABLE: &str = "it cannot be reached";
 /// Commands that may wait for a connection; more fail at once.
 const COMMANDS: usize = 10_000;
 
@@ -43,10 +45,18 @@ pub struct Settings {
 pub enum Area {
     /// There is no connection.
     Connection,
+    /// It is too slow.
+    Speed,
     /// Publishing and hearing.
     Bus,
     /// Keeping values.
-    Cache,
+    Write,
+    /// Reading them.
+    Read,
+}
+
+impl Area {
+    const ALL: [Self; 5] = [Self::Connection, Self::Speed, Self::Bus, Self::Write, Self::Read];
 }
 
 /// A value to put in the place of an older one of the same history.
@@ -64,14 +74,14 @@ pub struct Replacement {
     pub lifetime: Duration,
 }
 
-/// A slow reader must not put an old value back: only a newer one of the same history replaces what is there. What
-/// of another history is there lives for seconds, and no reader takes it.
+/// A slow reader must not put an old value back: of the same history only a newer one replaces what is there. What is
+/// of another history, or nonsense, no reader takes, so anything may replace it.
 const REPLACE: &str = "
 local old = redis.call('GET', KEYS[1])
 if old then
   local known, value = pcall(cjson.decode, old)
-  if known and type(value) == 'table' and value.rev
-     and (value.history ~= ARGV[1] or tonumber(value.rev) >= tonumber(ARGV[2])) then
+  if known and type(value) == 'table' and value.history == ARGV[1]
+     and (tonumber(value.rev) or -1) >= tonumber(ARGV[2]) then
     return 0
   end
 end
@@ -97,8 +107,7 @@ struct Inner {
 impl Redis {
     /// Reads the address; `REDIS_URL` is named by whoever calls. Nothing is connected yet.
     pub fn new(settings: &Settings) -> Result<Self, String> {
-        let url = settings.url.strip_prefix("unix://").map(|path| format!("redis+unix://{path}"));
-        let mut config = Config::from_url(url.as_ref().unwrap_or(&settings.url)).map_err(|e| e.details().to_owned())?;
+        let mut config = read(&settings.url)?;
         config.version = RespVersion::RESP3;
         config.fail_fast = false;
         let clustered = config.server.is_clustered();
@@ -132,7 +141,7 @@ impl Redis {
             clustered,
             usable: AtomicBool::new(false),
             garbled: AtomicBool::new(false),
-            faults: Mutex::default(),
+            faults: Mutex::new(BTreeMap::from([(Area::Connection, UNREACHABLE.to_owned())])),
         })))
     }
 
@@ -158,7 +167,7 @@ impl Redis {
                     Err(RecvError::Closed) => break,
                 },
                 // Whatever else is wrong shows again with the next command.
-                _ = connected.recv() => [Area::Connection, Area::Bus, Area::Cache].into_iter().for_each(|area| self.worked(area)),
+                _ = connected.recv() => self.all_works(),
                 _ = retry.tick(), if task.is_finished() => task = client.connect(),
             }
         }
@@ -177,7 +186,7 @@ impl Redis {
             return None;
         }
         let done = self.0.commands.eval(text, self.name(key), arguments);
-        self.run(Area::Cache, Box::pin(done)).await
+        self.run(Area::Write, Box::pin(done)).await
     }
 
     /// The connection that hears the bus.
@@ -220,9 +229,16 @@ impl Redis {
     pub fn set_usable(&self, usable: bool) {
         let was = self.0.usable.swap(usable, Ordering::AcqRel);
         if usable && !was {
-            // What was said of a cache that nobody asked since is over.
-            self.worked(Area::Cache);
+            // What was late before is so no longer.
+            self.all_works();
         }
+    }
+
+    /// The proof of life did not come back in time.
+    pub fn is_late(&self) {
+        self.set_usable(false);
+        let late = format!("answers took longer than {} ms", SLOW.as_millis());
+        self.failed(Area::Speed, &FredError::new(ErrorKind::Timeout, late));
     }
 
     /// Runs a command (boxed, because fred's futures are large) within the deadline, and takes note of how it went. `None`: it failed; who asked goes on
@@ -275,11 +291,21 @@ impl Redis {
         }
     }
 
+    fn all_works(&self) {
+        for area in Area::ALL {
+            self.worked(area);
+        }
+    }
+
     /// Something of this area does not work: said once, until it changes.
     pub fn failed(&self, area: Area, error: &FredError) {
-        let text = self.describe(error);
-        let was = self.faults().insert(area, text.clone());
-        if was.as_ref() != Some(&text) {
+        let text = describe(error);
+        let mut faults = self.faults();
+        // Several areas suffer from one cause.
+        let is_said = faults.values().any(|said| *said == text);
+        faults.insert(area, text.clone());
+        drop(faults);
+        if !is_said {
             tracing::warn!(redis = text, error = %error, "Redis cannot be used as it should; the service goes on without");
         }
     }
@@ -294,26 +320,46 @@ impl Redis {
     fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<Area, String>> {
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn describe(&self, error: &FredError) -> String {
-        let details = error.details();
-        let begins = |code: &str| details.starts_with(code);
-        if begins("NOAUTH") || begins("WRONGPASS") || *error.kind() == ErrorKind::Auth {
-            "it wants a password; put the right one into REDIS_URL".to_owned()
-        } else if begins("READONLY") {
-            "it is read-only; REDIS_URL names a replica".to_owned()
-        } else if begins("OOM") {
-            "its memory is full".to_owned()
-        } else if begins("LOADING") {
-            "it is still loading its data".to_owned()
-        } else {
-            match error.kind() {
-                ErrorKind::Timeout => format!("it does not answer within {} ms", self.0.deadline.as_millis()),
-                ErrorKind::Protocol | ErrorKind::Parse => "what answers does not speak Redis's protocol".to_owned(),
-                _ => "it cannot be reached".to_owned(),
+/// What is wrong, in words for the person who runs the service.
+fn describe(error: &FredError) -> String {
+    let details = error.details();
+    let begins = |code: &str| details.starts_with(code);
+    if begins("NOAUTH") || begins("WRONGPASS") || *error.kind() == ErrorKind::Auth {
+        "it wants a password; put the right one into REDIS_URL".to_owned()
+    } else if begins("READONLY") {
+        "it is read-only; REDIS_URL names a replica".to_owned()
+    } else if begins("OOM") {
+        "its memory is full".to_owned()
+    } else if begins("LOADING") {
+        "it is still loading its data".to_owned()
+    } else {
+        match error.kind() {
+            ErrorKind::Timeout => {
+                format!("it is too slow; it counts as down while it takes over {} ms", SLOW.as_millis())
             }
+            ErrorKind::Protocol | ErrorKind::Parse => "what answers does not speak Redis's protocol".to_owned(),
+            _ => UNREACHABLE.to_owned(),
         }
     }
+}
+
+/// Reads an address. fred takes nearly any text for one, so what it must look like is checked here.
+fn read(url: &str) -> Result<Config, String> {
+    const SCHEMES: [&str; 4] = ["", "-cluster", "-sentinel", "+unix"];
+    let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
+    if scheme == "unix" {
+        return read(&format!("redis+unix://{rest}"));
+    }
+    let kind = ["rediss", "redis", "valkeys", "valkey"].iter().find_map(|name| scheme.strip_prefix(name));
+    if rest.is_empty() || !kind.is_some_and(|kind| SCHEMES.contains(&kind)) {
+        return Err(
+            "is no address such as redis://host:6379, rediss:, redis-cluster:, redis-sentinel:, redis+unix:///path"
+                .to_owned(),
+        );
+    }
+    Config::from_url(url).map_err(|error| error.details().to_owned())
 }
 
 impl std::fmt::Debug for Redis {

@@ -153,19 +153,12 @@ impl Shared {
             Ok(BusMessage::Probe(nonce)) => {
                 self.came_back(bucket, &nonce).then_some(Heard::Missed(Cause::Resubscribed))
             }
-            Ok(BusMessage::Commit(commit)) if Bucket::of(commit.room_id.as_str()) == bucket => {
-                (commit.from != self.instance).then(|| Heard::Message(BusMessage::Commit(commit)))
-            }
-            Ok(BusMessage::User(commit)) => {
-                (commit.from != self.instance).then(|| Heard::Message(BusMessage::User(commit)))
-            }
-            Ok(BusMessage::Aside(aside)) => {
-                (aside.from != self.instance).then(|| Heard::Message(BusMessage::Aside(aside)))
-            }
-            Ok(BusMessage::Commit(_)) => {
+            Ok(BusMessage::Commit(commit)) if Bucket::of(commit.room_id.as_str()) != bucket => {
                 self.garbage("it came over another room's bucket");
                 None
             }
+            Ok(BusMessage::Aside(aside)) if aside.from == self.instance => None,
+            Ok(message) => Some(Heard::Message(message)),
             Err(bad) => {
                 self.garbage(&bad.to_string());
                 None
@@ -312,7 +305,12 @@ impl Shared {
             let mut state = self.lock();
             (state.end_round(generation) && !asked.is_empty(), state.is_proven())
         };
-        self.redis.set_usable(back);
+        if back {
+            self.redis.set_usable(true);
+            self.redis.worked(Area::Speed);
+        } else if self.lock().is_connected() {
+            self.redis.is_late();
+        }
         metrics::gauge!(telemetry::BUS_PROVEN).set(f64::from(u8::from(back && proven)));
     }
 }

@@ -36,6 +36,8 @@ impl Chat {
         }
     }
 
+    /// Our own publication comes back, too: whoever began to follow the room between its commit and its way to the
+    /// cache knows of it only from there.
     fn apply(&self, publication: &Publication) {
         if let Some(log) = self.0.hub.apply(publication) {
             self.repair_soon(log, Cause::Hole);

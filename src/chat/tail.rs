@@ -16,10 +16,10 @@ use crate::telemetry;
 
 /// How often it looks: at everything while the bus is not proven, else at what has its turn.
 const TICK: Duration = Duration::from_millis(250);
-/// Turns over which everything is spread: two seconds.
-const TURNS: u64 = 8;
+/// Turns over which everything is spread: with the grace below less than two seconds.
+const TURNS: u64 = 7;
 /// How long a publication on its way may take before it counts as lost.
-const GRACE: Duration = Duration::from_millis(100);
+const GRACE: Duration = Duration::from_millis(200);
 /// Ids in one statement.
 const CHUNK: usize = 5000;
 

@@ -185,6 +185,9 @@ impl Hub {
 fn tell_positions(log: &RoomLog, commit: &Publication) {
     for change in &commit.users {
         if let UserChangeKind::Read(seq) = change.what {
+            if !log.is_news(&change.user_id, change.rev) {
+                continue;
+            }
             log.set_read(&change.user_id, seq);
             let frame = ServerFrame::Read { room_id: &commit.room_id, user_id: &change.user_id, seq };
             log.tell(&frame.encode(), &change.user_id);

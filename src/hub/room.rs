@@ -228,7 +228,21 @@ impl RoomLog {
     /// Forgets memberships that nobody asked for in a while.
     pub(super) fn sweep(&self, now: Instant) {
         let fresh = |used: Instant| now.saturating_duration_since(used) < LINGER;
-        self.lock().members.retain(|_, slot| !matches!(slot, Slot::Known(known) if !fresh(known.used)));
+        let mut state = self.lock();
+        if state.readers.is_empty() {
+            state.told_read.clear();
+        }
+        state.members.retain(|_, slot| !matches!(slot, Slot::Known(known) if !fresh(known.used)));
+    }
+
+    /// Whether a user's read position of this `rev` of theirs is told for the first time: what this instance did
+    /// comes back over the bus.
+    pub(super) fn is_news(&self, user: &UserId, rev: u64) -> bool {
+        let mut state = self.lock();
+        let told = state.told_read.entry(user.clone()).or_insert(0);
+        let news = rev > *told;
+        *told = rev.max(*told);
+        news
     }
 
     pub(super) fn set_read(&self, user: &UserId, seq: u64) {

@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) newest: Option<NewestPage>,
     pub(super) readers: Vec<Arc<Reader>>,
     pub(super) feeds: HashSet<UserId>,
+    /// The `rev` of each user whose read position was told last.
+    pub(super) told_read: HashMap<UserId, u64>,
     /// Whose connections others were told of.
     pub(super) connected: HashSet<UserId>,
     pub(super) used: Instant,
@@ -78,6 +80,7 @@ impl State {
             newest: None,
             readers: Vec::new(),
             feeds: HashSet::new(),
+            told_read: HashMap::new(),
             connected: HashSet::new(),
             used: Instant::now(),
         }
