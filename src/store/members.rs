@@ -138,8 +138,7 @@ pub(super) async fn insert(tx: &mut Connection, room: &mut Locked, user: UserId,
         .bind(sql(room.head.last_seq))
         .execute()
         .await?;
-    count_members(tx, &room.id, 1).await?;
-    room.head.member_count += 1;
+    count_members(tx, room, 1).await?;
     Ok(change)
 }
 
@@ -218,8 +217,7 @@ async fn remove(tx: &mut Connection, room: &mut Locked, target: Target, role: Ro
         .bind(target.id.as_str())
         .execute()
         .await?;
-    count_members(tx, &room.id, -1).await?;
-    room.head.member_count = room.head.member_count.saturating_sub(1);
+    count_members(tx, room, -1).await?;
     if role == Role::Owner && owners(tx, &room.id).await? == 0 {
         changes.extend(pass_ownership(tx, room).await?.map(Into::into));
     }
