@@ -258,10 +258,11 @@ async fn user_change(tx: &mut Connection, user_id: UserId, what: UserChangeKind)
 }
 
 /// Keeps the count beside the rows it counts.
-async fn count_members(tx: &mut Connection, room: &RoomId, by: i64) -> Result<()> {
-    tx.query("update room set member_count = member_count + $2 where id = $1")
-        .bind(room.as_str())
-        .bind(by)
+async fn count_members(tx: &mut Connection, room: &mut Locked, by: i64) -> Result<()> {
+    room.head.member_count = room.head.member_count.saturating_add_signed(by);
+    tx.query("update room set member_count = $2 where id = $1")
+        .bind(room.id.as_str())
+        .bind(sql(room.head.member_count))
         .execute()
         .await
         .map(drop)
