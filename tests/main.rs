@@ -13,4 +13,5 @@ mod process;
 mod properties;
 mod protocol;
 mod realtime;
+mod store;
 mod support;

@@ -81,6 +81,8 @@ pub(super) enum Pool {
 pub(super) struct Database {
     pub(super) readers: Pool,
     pub(super) writers: Pool,
+    /// How many there are of the latter.
+    pub(super) writing: u32,
     /// How long a read may take.
     pub(super) read_within: Duration,
     /// How long a transaction may take.
@@ -190,7 +192,8 @@ impl Connection {
     async fn begin(&mut self) -> Result<(), Failure> {
         let text = match self.link {
             Link::Sqlite(_) => "begin immediate",
-            Link::Postgres(..) => "begin",
+            // Whatever the database's own default is: each statement sees what was committed before it.
+            Link::Postgres(..) => "begin isolation level read committed read write",
         };
         self.command(text).await?;
         self.state = State::Busy;

@@ -138,8 +138,7 @@ pub(super) async fn insert(tx: &mut Connection, room: &mut Locked, user: UserId,
         .bind(sql(room.head.last_seq))
         .execute()
         .await?;
-    count_members(tx, &room.id, 1).await?;
-    room.head.member_count += 1;
+    count_members(tx, room, 1).await?;
     Ok(change)
 }
 
@@ -218,8 +217,7 @@ async fn remove(tx: &mut Connection, room: &mut Locked, target: Target, role: Ro
         .bind(target.id.as_str())
         .execute()
         .await?;
-    count_members(tx, &room.id, -1).await?;
-    room.head.member_count = room.head.member_count.saturating_sub(1);
+    count_members(tx, room, -1).await?;
     if role == Role::Owner && owners(tx, &room.id).await? == 0 {
         changes.extend(pass_ownership(tx, room).await?.map(Into::into));
     }
@@ -260,10 +258,11 @@ async fn user_change(tx: &mut Connection, user_id: UserId, what: UserChangeKind)
 }
 
 /// Keeps the count beside the rows it counts.
-async fn count_members(tx: &mut Connection, room: &RoomId, by: i64) -> Result<()> {
-    tx.query("update room set member_count = member_count + $2 where id = $1")
-        .bind(room.as_str())
-        .bind(by)
+async fn count_members(tx: &mut Connection, room: &mut Locked, by: i64) -> Result<()> {
+    room.head.member_count = room.head.member_count.saturating_add_signed(by);
+    tx.query("update room set member_count = $2 where id = $1")
+        .bind(room.id.as_str())
+        .bind(sql(room.head.member_count))
         .execute()
         .await
         .map(drop)

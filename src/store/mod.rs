@@ -161,9 +161,7 @@ impl Store {
     /// Opens the database, and makes or updates its schema unless that is not wanted.
     pub async fn open(settings: &Settings) -> Result<Self, OpenError> {
         let (database, lock) = open(settings).await?;
-        // Half of the connections that write at most: rooms are not to wait for what is not theirs.
-        let free = (settings.connections as usize / 4).max(1);
-        let writer = Writer::new(database.clone(), settings.commit_batch.max(1), free, settings.deadline);
+        let writer = Writer::new(database.clone(), settings.commit_batch.max(1), settings.deadline);
         let mut store = Self { database, writer, history: History::fresh(), _lock: lock.map(Arc::new) };
         store.history = store.first_history().await.map_err(|error| OpenError::Prepare(error.chain()))?;
         Ok(store)

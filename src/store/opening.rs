@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
+use sqlx::{ColumnIndex, Database, Decode, Executor, Row, SqlSafeStr, Type};
 
 /// How to open the database.
 #[derive(Clone)]
@@ -94,33 +94,39 @@ pub(super) fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migr
 }
 
 /// What the schema lacks, in words; nothing if it is this version's. A schema of another version is an error. Looking
-/// takes no more than the right to read.
-pub(super) async fn missing<C: Migrate>(
-    connection: &mut C,
+/// takes no more than the right to read, and leaves no prepared statement behind with a proxy.
+pub(super) async fn missing<'c, D: Database>(
+    connection: impl Executor<'c, Database = D>,
     migrator: &Migrator,
     place: &str,
-) -> Result<Option<String>, OpenError> {
+) -> Result<Option<String>, OpenError>
+where
+    for<'r> i64: Decode<'r, D> + Type<D>,
+    for<'r> Vec<u8>: Decode<'r, D> + Type<D>,
+    usize: ColumnIndex<D::Row>,
+{
     let wrong = |detail: String| OpenError::Schema { place: place.to_owned(), detail };
-    let applied = match connection.list_applied_migrations(&migrator.table_name).await {
-        Ok(applied) => applied,
-        Err(MigrateError::Execute(sqlx::Error::Database(error)))
+    let applied = match connection.fetch_all("select version, checksum from _sqlx_migrations order by version").await {
+        Ok(rows) => {
+            let applied = |row: &D::Row| Ok((row.try_get::<i64, _>(0)?, row.try_get::<Vec<u8>, _>(1)?));
+            let applied: sqlx::Result<Vec<_>> = rows.iter().map(applied).collect();
+            applied.map_err(|error| wrong(format!("cannot be read: {error}")))?
+        }
+        Err(sqlx::Error::Database(error))
             if error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table") =>
         {
             Vec::new()
         }
         Err(error) => return Err(wrong(format!("cannot be read: {error}"))),
     };
-    let known = |found: &&AppliedMigration| migrator.version_exists(found.version);
-    if let Some(newer) = applied.iter().find(|found| !known(found)) {
-        let detail =
-            format!("has the migration {:04}, which this version does not know; run a newer one", newer.version);
-        return Err(wrong(detail));
+    if let Some((newer, _)) = applied.iter().find(|(version, _)| !migrator.version_exists(*version)) {
+        return Err(wrong(format!("has the migration {newer:04}, which this version does not know; run a newer one")));
     }
     for migration in migrator.iter() {
-        let name = format!("{:04}_{}", migration.version, migration.description);
-        match applied.iter().find(|found| found.version == migration.version) {
+        let name = format!("{:04}_{}", migration.version, migration.description.replace(' ', "_"));
+        match applied.iter().find(|(version, _)| *version == migration.version) {
             None => return Ok(Some(name)),
-            Some(found) if found.checksum != migration.checksum => {
+            Some((_, checksum)) if *checksum != *migration.checksum => {
                 return Err(wrong(format!("was made by another text of the migration {name}")));
             }
             Some(_) => {}

@@ -42,6 +42,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Database, OpenError> {
     Ok(Database {
         readers: pooled(readers.connect_lazy_with(options.clone())),
         writers: pooled(pool(writing).connect_lazy_with(options)),
+        writing,
         read_within: settings.deadline,
         write_within: settings.deadline,
     })
@@ -215,16 +216,14 @@ fn is_known(key: &str) -> bool {
 /// Looks at what the server does with what it says is committed: a crash would show it too late.
 async fn check_durable(connection: &mut PgConnection, place: &str, allow_unsafe: bool) -> Result<(), OpenError> {
     let unusable = |source| OpenError::Unusable { place: place.to_owned(), source };
-    let row = sqlx::query(
+    let asked = connection.fetch_one(
         "select pg_is_in_recovery() or current_setting('transaction_read_only') = 'on' as read_only,
                 concat_ws(' and ',
                     case current_setting('synchronous_commit') when 'off' then 'synchronous_commit=off' end,
                     case current_setting('fsync') when 'off' then 'fsync=off' end,
                     case current_setting('full_page_writes') when 'off' then 'full_page_writes=off' end) as loose",
-    )
-    .fetch_one(connection)
-    .await
-    .map_err(unusable)?;
+    );
+    let row = asked.await.map_err(unusable)?;
     if row.try_get("read_only").map_err(unusable)? {
         let detail = "it is read-only, as a standby is; the address must lead to the primary".to_owned();
         return Err(OpenError::Refused { place: place.to_owned(), detail });
@@ -247,7 +246,7 @@ async fn check_durable(connection: &mut PgConnection, place: &str, allow_unsafe:
 async fn prepare(connection: &mut PgConnection, address: &Address, settings: &Settings) -> Result<(), OpenError> {
     let place = address.place();
     let mut migrator = opening::migrator(MIGRATIONS);
-    let Some(missing) = opening::missing(connection, &migrator, &place).await? else { return Ok(()) };
+    let Some(missing) = opening::missing(&mut *connection, &migrator, &place).await? else { return Ok(()) };
     if let Some(schema) = &address.schema {
         let found = sqlx::query("select 1 from pg_namespace where nspname = $1").bind(schema);
         let found = found.fetch_optional(&mut *connection).await;
@@ -256,8 +255,12 @@ async fn prepare(connection: &mut PgConnection, address: &Address, settings: &Se
             migrator.create_schema(format!("\"{schema}\""));
         }
     }
-    // The lock belongs to a session, which a proxy that lends connections by transaction does not keep.
-    migrator.set_locking(!address.pgbouncer);
+    if address.pgbouncer {
+        // The lock would belong to a session, which is not ours there; nor are statements that others left in it.
+        migrator.set_locking(false);
+        let emptied = connection.execute("deallocate all").await;
+        emptied.map_err(|source| OpenError::Unusable { place: place.clone(), source })?;
+    }
     opening::migrate(connection, &migrator, &missing, settings, &place).await
 }
 

@@ -47,6 +47,7 @@ pub(super) async fn open(settings: &Settings) -> Result<(Database, File), OpenEr
     let database = Database {
         readers: Pool::Sqlite(readers),
         writers: Pool::Sqlite(writers),
+        writing: 1,
         read_within: settings.deadline,
         write_within: PATIENCE,
     };

@@ -16,7 +16,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::database::{Connection, Database};
@@ -57,7 +57,7 @@ struct Inner {
     batch: usize,
     deadline: Duration,
     places: Arc<Semaphore>,
-    /// Bounds the free jobs under way, so that they leave connections to the rooms.
+    /// Bounds the free jobs under way.
     free: Semaphore,
     lanes: Mutex<HashMap<Lane, VecDeque<Job>>>,
     number: AtomicU64,
@@ -71,9 +71,10 @@ impl std::fmt::Debug for Inner {
 }
 
 impl Writer {
-    /// A writer whose transactions hold at most `batch` jobs, of which at most `free` at a time are free ones. Whoever
-    /// gives a job waits no longer than the deadline.
-    pub(super) fn new(database: Database, batch: usize, free: usize, deadline: Duration) -> Self {
+    /// A writer whose transactions hold at most `batch` jobs. Whoever gives a job waits no longer than the deadline.
+    pub(super) fn new(database: Database, batch: usize, deadline: Duration) -> Self {
+        // Rooms are not to wait for what is not theirs: half of the connections are enough for that.
+        let free = (database.writing as usize / 2).max(1);
         Self(Arc::new(Inner {
             database,
             batch,
@@ -93,27 +94,26 @@ impl Writer {
         turn: Turn<'_>,
         job: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     ) -> Result<T> {
+        let until = Instant::now() + self.0.deadline;
         let late = |_| Error::unavailable("writing to the database", "it did not take the write in time");
-        let place = timeout(self.0.deadline, self.0.places.clone().acquire_owned()).await.map_err(late)?;
+        let place = timeout_at(until, self.0.places.clone().acquire_owned()).await.map_err(late)?;
         let place = place.map_err(|_| Error::unavailable("writing to the database", "the writer has stopped"))?;
         let (reply, answer) = oneshot::channel();
-        self.queue(turn, Box::new(Given { job: Some(job), result: None, reply, _place: place }), turn.is_shared());
+        self.queue(turn, Box::new(Given { job: Some(job), result: None, reply, _place: place }));
         // SQLite's disk is this machine's own: what was begun there ends, and is told to whoever follows the room.
-        let answer = if self.0.database.is_alone() {
-            answer.await
-        } else {
-            timeout(self.0.deadline, answer).await.map_err(late)?
-        };
+        let answer =
+            if self.0.database.is_alone() { answer.await } else { timeout_at(until, answer).await.map_err(late)? };
         answer.map_err(|_| Error::internal("writing to the database", "a job was not answered"))?
     }
 
-    fn queue(&self, turn: Turn<'_>, work: Box<dyn Work>, shared: bool) {
-        let lane = match turn {
-            _ if self.0.database.is_alone() => Lane::All,
-            Turn::Shared(room) | Turn::Own(room) => Lane::Room(room.clone()),
-            Turn::Free => Lane::Free(self.0.number.fetch_add(1, Ordering::Relaxed)),
+    fn queue(&self, turn: Turn<'_>, work: Box<dyn Work>) {
+        let (lane, shared) = match turn {
+            _ if self.0.database.is_alone() => (Lane::All, true),
+            Turn::Shared(room) => (Lane::Room(room.clone()), true),
+            Turn::Own(room) => (Lane::Room(room.clone()), false),
+            Turn::Free => (Lane::Free(self.0.number.fetch_add(1, Ordering::Relaxed)), false),
         };
-        let job = Job { work, shared: shared || lane == Lane::All };
+        let job = Job { work, shared };
         match self.lanes().entry(lane.clone()) {
             // Its task takes this as well before it ends.
             Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
@@ -169,8 +169,10 @@ impl Writer {
 
     /// One transaction for the batch. A job's own failure is its answer; an error here fails all of them.
     async fn commit(&self, lane: &Lane, batch: &mut [Job]) -> Result<()> {
-        let free = matches!(lane, Lane::Free(_)).then(|| self.0.free.acquire());
-        let _free = futures_util::future::OptionFuture::from(free).await;
+        let _free = match lane {
+            Lane::Free(_) => self.0.free.acquire().await.ok(),
+            Lane::All | Lane::Room(_) => None,
+        };
         let mut tx = self.0.database.begin().await?;
         if let Lane::Room(room) = lane {
             // Before any savepoint, because to undo a part is to give back what was locked in it.
@@ -198,12 +200,6 @@ impl Writer {
         self.0.places.close();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-    }
-}
-
-impl Turn<'_> {
-    fn is_shared(self) -> bool {
-        matches!(self, Self::Shared(_))
     }
 }
 
@@ -240,7 +236,8 @@ where
 
     fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool> {
         Box::pin(async move {
-            let Some(job) = self.job.take() else { return false };
+            // It may have waited for a connection for longer than anyone waits for it.
+            let Some(job) = self.job.take().filter(|_| !self.reply.is_closed()) else { return false };
             let result = job(tx).await;
             self.result.insert(result).is_ok()
         })

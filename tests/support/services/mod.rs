@@ -192,10 +192,12 @@ impl Daemon {
         });
     }
 
-    /// Sends a signal to it and to what it started.
+    /// Sends a signal to it and to what it started: to it first, because what is stopped starts no more.
     fn signal(&self, name: &str) {
         let id = self.child.id();
-        for process in children(id).into_iter().chain([id]) {
+        let before = children(id);
+        signal(id, name);
+        for process in before.into_iter().chain(children(id)) {
             signal(process, name);
         }
     }

@@ -1,0 +1,67 @@
+//! One call after the other, on both databases.
+
+use tidings::error::Error;
+use tidings::model::{Head, UserId};
+use tidings::store::{PageQuery, ReadTo};
+
+use super::{Stores, draft, room, user};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_and_revs_are_read_in_one_statement_and_what_is_unknown_is_left_out() {
+    for stores in Stores::both().await {
+        let [ann, ben] = stores.users(["ann", "ben"]).await;
+        let both = stores.group("both", &[ann.clone(), ben.clone()]).await;
+        let alone = stores.group("alone", std::slice::from_ref(&ann)).await;
+        stores.at(0).append(&both, &ann, draft("hello")).await.unwrap();
+        let mut heads = stores.at(1).heads(&[room("nowhere"), both.clone(), alone.clone()]).await.unwrap();
+        heads.sort_by(|a, b| a.0.cmp(&b.0));
+        let numbers = |head: &Head| (head.last_seq, head.rev, head.member_count);
+        assert_eq!(heads.iter().map(|(id, _)| id).collect::<Vec<_>>(), [&alone, &both]);
+        assert_eq!((numbers(&heads[0].1), numbers(&heads[1].1)), ((1, 1, 1), (2, 2, 2)));
+        assert_eq!(heads[1].1, stores.at(1).head(&both).await.unwrap());
+        let mut revs = stores.at(1).user_revs(&[ben.clone(), user("nobody"), ann.clone()]).await.unwrap();
+        revs.sort();
+        assert_eq!(revs, [(ann.clone(), 2), (ben.clone(), 1)]);
+        stores.at(0).read(&both, &ben, ReadTo::Head).await.unwrap();
+        assert_eq!(stores.at(1).user_revs(std::slice::from_ref(&ben)).await.unwrap(), [(ben, 2)]);
+        assert!(stores.at(0).heads(&[]).await.unwrap().is_empty());
+        assert!(stores.at(0).user_revs(&[] as &[UserId]).await.unwrap().is_empty());
+        stores.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_history_is_in_every_answer_that_sets_a_cursor() {
+    for stores in Stores::both().await {
+        let [ann] = stores.users(["ann"]).await;
+        let id = stores.group("r", std::slice::from_ref(&ann)).await;
+        let store = stores.at(0);
+        let old = store.current_history().await.unwrap();
+        assert_eq!(&old, store.history());
+        let new = stores.at(1).renew_history().await.unwrap();
+        assert_ne!(new, old);
+        assert_eq!(store.history(), &old, "as it was when it was opened");
+        assert_eq!(store.current_history().await.unwrap(), new);
+        let written = store.append(&id, &ann, draft("after")).await.unwrap();
+        assert_eq!((&written.history, &written.commit.unwrap().head.history), (&new, &new));
+        assert_eq!(store.head(&id).await.unwrap().history, new);
+        assert_eq!(store.page(&id, &ann, PageQuery::Newest, 10).await.unwrap().head.history, new);
+        assert_eq!(store.changes(&id, 0, 10).await.unwrap().head.history, new);
+        assert_eq!(store.user_rooms(&ann, 10).await.unwrap().1[0].head.history, new);
+        stores.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_closed_refuses_and_a_reopened_one_goes_on() {
+    for stores in Stores::both().await {
+        let [ann] = stores.users(["ann"]).await;
+        let id = stores.group("r", std::slice::from_ref(&ann)).await;
+        let store = stores.at(0);
+        store.close().await;
+        let refused = store.append(&id, &ann, draft("too late")).await.unwrap_err();
+        assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
+        assert!(matches!(store.ping().await, Err(Error::Unavailable { .. })));
+        stores.close().await;
+    }
+}

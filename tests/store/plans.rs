@@ -1,0 +1,192 @@
+//! How PostgreSQL finds messages among a million: every statement that the store gives it is run as the service runs
+//! it, and the plan that the server really used is read from the server (`auto_explain`).
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tidings::model::{MessageId, RoomKind};
+use tidings::store::{MemberChange, NewRoom, PageQuery, ReadTo, RoomPatch, Store};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use super::{caller, draft, draft_as, new_room, room, settings, user};
+use crate::support::{Database, Postgres};
+
+/// Statements of the store that touch messages. One more, and it is to be called below.
+const STATEMENTS: usize = 14;
+/// So often is each run, because PostgreSQL makes a plan for any parameters only after five for those it was given.
+const RUNS: u64 = 8;
+
+/// A thousand and one rooms with a million messages: a hundred thousand in one, nine hundred in each other. A hundred people,
+/// all of them in every room, so that a list of rooms has something to sort.
+const FILL: &str = "
+    set synchronous_commit = off;
+    insert into \"user\" (id, name, role, created_at) select 'u' || n, 'u' || n, 'CUSTOMER', 1 from generate_series(1, 100) n;
+    insert into room (id, kind, created_at, last_message_at, last_seq, rev, member_count)
+        select 'r' || n, case n % 10 when 0 then 'PUBLIC' else 'GROUP' end, 1, n * 1000, seqs, seqs, 100
+        from (select n, case n when 1 then 100000 else 900 end as seqs from generate_series(1, 1001) n) sizes;
+    insert into member (room_id, user_id, role, joined_seq, last_read_seq)
+        select r.id, u.id, case u.id when 'u1' then 'OWNER' else 'MEMBER' end, 1, 1 from room r cross join \"user\" u;
+    insert into message (room_id, seq, rev, id, hash, sender_id, sender_name, content, content_type, created_at)
+        select r.id, seq, seq, r.id || ':' || seq, '', 'u' || (1 + seq % 100), 'somebody',
+               'some forty bytes of text, as people write', 'TEXT', seq
+        from room r cross join lateral generate_series(1, r.last_seq) seq;
+    analyze;";
+
+/// Takes down what the server says of its plans.
+#[derive(Clone, Default)]
+struct Plans(Arc<Mutex<Vec<String>>>);
+
+impl<S: Subscriber> Layer<S> for Plans {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        struct Message<'a>(&'a mut Vec<String>);
+        impl Visit for Message<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                if field.name() == "message" {
+                    self.0.push(format!("{value:?}"));
+                }
+            }
+            fn record_str(&mut self, field: &Field, value: &str) {
+                if field.name() == "message" {
+                    self.0.push(value.to_owned());
+                }
+            }
+        }
+        if event.metadata().target() == "sqlx::postgres::notice" {
+            event.record(&mut Message(&mut self.0.lock().unwrap()));
+        }
+    }
+}
+
+impl Plans {
+    /// Each statement with all plans it was run by.
+    fn taken(&self) -> BTreeMap<String, Vec<Value>> {
+        let mut plans: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for message in self.0.lock().unwrap().iter() {
+            let Some((_, plan)) = message.split_once("plan:") else { continue };
+            let plan: Value = serde_json::from_str(plan).unwrap_or_else(|error| panic!("{error}: {plan}"));
+            plans.entry(plan["Query Text"].as_str().unwrap().to_owned()).or_default().push(plan["Plan"].clone());
+        }
+        plans
+    }
+}
+
+/// The node, and all under it.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let under = plan["Plans"].as_array().into_iter().flatten().flat_map(nodes);
+    std::iter::once(plan).chain(under).collect()
+}
+
+fn reads_messages(plan: &Value) -> bool {
+    nodes(plan).iter().any(|node| node["Relation Name"] == "message" && node["Node Type"] != "ModifyTable")
+}
+
+/// What is wrong with a plan.
+fn findings(plan: &Value) -> Vec<String> {
+    let wrong = |node: &&Value| {
+        let kind = node["Node Type"].as_str().unwrap();
+        (kind == "Seq Scan" && node["Relation Name"] == "message") || (kind.ends_with("Sort") && reads_messages(node))
+    };
+    nodes(plan).into_iter().filter(wrong).map(|node| format!("{node:#}")).collect()
+}
+
+/// Everything the store does with messages, each time with other parameters.
+async fn use_everything(store: &Store, n: u64) {
+    let (id, ann) = (room(if n.is_multiple_of(2) { "r1" } else { "r7" }), user("u1"));
+    let sent = draft_as(MessageId::fresh(), "first");
+    let message = store.append(&id, &ann, sent.clone()).await.unwrap().message;
+    assert!(store.append(&id, &ann, sent.clone()).await.unwrap().commit.is_none());
+    assert!(store.sent_before(&id, &ann, &sent).await.unwrap().is_some());
+    let mut answer = draft("an answer");
+    answer.reply_to = Some(message.id.clone());
+    store.append(&id, &ann, answer).await.unwrap();
+    store.edit(&id, &ann, &message.id, "second".to_owned()).await.unwrap();
+    store.react(&id, &ann, &message.id, "👍".to_owned(), true).await.unwrap();
+    store.delete(&id, &ann, &message.id).await.unwrap();
+    let middle = 400 + 10 * n;
+    for query in [
+        PageQuery::Newest,
+        PageQuery::Before(middle),
+        PageQuery::After(middle),
+        PageQuery::Around(middle),
+        PageQuery::Since(middle),
+        PageQuery::Since(message.rev - 1),
+    ] {
+        let limit = if n.is_multiple_of(3) { 100 } else { 10 };
+        let page = store.page(&id, &ann, query, limit).await.unwrap();
+        assert!(!page.messages.is_empty(), "{query:?}");
+    }
+    store.changes(&id, message.rev - 1, 100).await.unwrap();
+    store.changes(&id, middle, 100).await.unwrap();
+    store.head(&id).await.unwrap();
+    store.room(&id, &ann).await.unwrap();
+    let (rooms, cursor) = store.rooms(&ann, None, 20).await.unwrap();
+    assert!(rooms.len() == 20 && rooms.iter().any(|room| room.last_message.is_some()));
+    store.rooms(&ann, cursor, 20).await.unwrap();
+    store.public_rooms(&ann, None, 20).await.unwrap();
+    store.user_rooms(&ann, 500).await.unwrap();
+    store.unread_count(&ann).await.unwrap();
+    let ids = (0..20).map(|k| format!("{id}:{}", middle + k).parse().unwrap()).collect();
+    let (position, _) = store.read(&id, &user("u2"), ReadTo::Messages(ids)).await.unwrap();
+    assert_eq!(position.last_read_seq, middle + 19);
+    let comer = caller(&format!("new{n}"));
+    store.ensure_user(&comer).await.unwrap();
+    store.change_member(&id, &ann, &comer.id, MemberChange::Put(None)).await.unwrap();
+    let patch = RoomPatch { title: Some(Some(format!("title {n}"))), metadata: None };
+    store.update_room(&id, &ann, patch).await.unwrap();
+    store.create_room(&ann, NewRoom { member_ids: vec![comer.id], ..new_room(RoomKind::Group) }).await.unwrap();
+}
+
+// On one thread, so that what the driver tells of the server's notices is told to this test alone.
+#[tokio::test]
+async fn no_statement_scans_or_sorts_messages_among_a_million() {
+    let database = Database::create().await;
+    let name = &database.name;
+    Store::open(&settings(database.url())).await.unwrap().close().await;
+    Postgres::shared().run_on(name, FILL).await;
+    for setting in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_format = 'json'",
+        "auto_explain.log_level = 'notice'",
+    ] {
+        Postgres::shared().run_on(name, &format!("alter database {name} set {setting}")).await;
+    }
+    let plans = Plans::default();
+    let guard = tracing_subscriber::registry().with(plans.clone()).set_default();
+    // Two connections: one reads and one writes, so that each prepares everything and runs it often enough.
+    let mut few = settings(database.url());
+    few.connections = 2;
+    let store = Store::open(&few).await.unwrap();
+    for n in 0..RUNS {
+        use_everything(&store, n).await;
+    }
+    store.close().await;
+    drop(guard);
+    let taken = plans.taken();
+    let mut wrong = Vec::new();
+    let mut touching = Vec::new();
+    for (statement, plans) in &taken {
+        if plans.iter().any(|plan| nodes(plan).iter().any(|node| node["Relation Name"] == "message")) {
+            touching.push(statement);
+        }
+        wrong.extend(plans.iter().flat_map(findings).map(|finding| format!("{statement}\n{finding}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    assert_eq!(touching.len(), STATEMENTS, "{touching:#?}");
+}
+
+#[test]
+fn a_plan_that_scans_or_sorts_messages_is_found() {
+    let scan = serde_json::json!({ "Node Type": "Seq Scan", "Relation Name": "message" });
+    let index = serde_json::json!({ "Node Type": "Index Scan", "Relation Name": "message" });
+    let sorted = |under: &Value| serde_json::json!({ "Node Type": "Incremental Sort", "Plans": [under] });
+    let joined = |under: &Value| serde_json::json!({ "Node Type": "Nested Loop", "Plans": [under] });
+    assert_eq!(findings(&joined(&scan)).len(), 1);
+    assert_eq!(findings(&sorted(&joined(&index))).len(), 1);
+    assert!(findings(&joined(&index)).is_empty());
+}
