@@ -130,3 +130,35 @@ async fn presence_is_built_anew_after_redis_has_lost_it() {
     .await;
     eprintln!("presence was whole again after {:?}", lost.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_more_than_two_hundred_members_only_counts_who_is_there() {
+    let few = Few::start(2).await;
+    let crowd: Vec<String> = (0..199).map(|n| format!("member{n}")).collect();
+    let known =
+        crowd.iter().map(|user| few.api(0, user)).map(|api| async move { api.get("/api/session").await.ok(200) });
+    futures_util::future::join_all(known).await;
+    let members: Vec<&str> = ["ann", "ben"].into_iter().chain(crowd.iter().map(String::as_str)).collect();
+    few.garden(&members[..2]).await;
+    make_room(&few.api(0, "ann"), "square", "GROUP", &members[1..]).await;
+    let mut ann = few.instances[0].socket("ann").await;
+    let mut ben = few.instances[1].socket("ben").await;
+    for room in ["garden", "square"] {
+        ann.subscribe(room, json!({})).await;
+        ben.subscribe(room, json!({})).await;
+    }
+    for instance in 0..2 {
+        eventually("two are counted", || async {
+            let said = few.api(instance, "ann").get("/api/chat/rooms/square/presence").await.ok(200);
+            assert!(said.get("online").is_none(), "names in a crowd: {said}");
+            (said["count"] == 2).then_some(())
+        })
+        .await;
+    }
+    ben.close().await;
+    let told = |frame: &Value| frame["type"] == "presence" && frame["roomId"] == "garden" && frame["online"] == false;
+    ann.expect("that ben has left the garden", told).await;
+    let frames = ann.settle().await;
+    let loud = |frame: &&Value| frame["type"] == "presence" && frame["roomId"] == "square";
+    assert_eq!(frames.iter().find(loud), None, "a crowd is told of everyone who comes and goes");
+}
