@@ -180,8 +180,12 @@ impl Cache {
         }
         let commands = redis.commands();
         let value = redis.run(Area::Read, Box::pin(commands.get::<Option<String>, _>(redis.name(key)))).await??;
-        // Whatever is there that is none of ours is as good as nothing.
-        serde_json::from_str(&value).ok()
+        let read = serde_json::from_str(&value).ok();
+        if read.is_none() {
+            // None of ours: it must not stand in the way of what is.
+            redis.run(Area::Write, Box::pin(commands.del::<(), _>(redis.name(key)))).await;
+        }
+        read
     }
 
     fn replacement(

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use fred::clients::{Client, WithOptions};
 use fred::error::{Error as FredError, ErrorKind};
-use fred::interfaces::{ClientLike, EventInterface, LuaInterface};
+use fred::interfaces::{ClientLike, EventInterface, KeysInterface, LuaInterface};
 use fred::types::config::{Config, Options, ReconnectPolicy, UnresponsiveConfig};
-use fred::types::{Builder, ClientState, FromValue, RespVersion, Value};
+use fred::types::{Builder, ClientState, Expiration, FromValue, RespVersion, Value};
 use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -261,6 +261,13 @@ impl Redis {
                 None
             }
         }
+    }
+
+    /// Finds out whether Redis takes values, before anyone relies on it: one that is full or a replica does not.
+    pub async fn try_write(&self) {
+        let commands = self.commands();
+        let set = commands.set::<(), _, _>(self.name("chat:probe"), 1, Some(Expiration::PX(1)), None, false);
+        self.run(Area::Write, Box::pin(set)).await;
     }
 
     /// Replaces a value, unless what is there is as new.

@@ -78,6 +78,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
+        let redis = redis(&config)?;
         let store = Store::open(&database(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
@@ -88,7 +89,6 @@ impl Server {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
         let limits = Limits::new(config.sends_per_second, limits_on);
-        let redis = redis(&config)?;
         let broker = match &redis {
             _ if store.is_alone() => Broker::Alone,
             None => Broker::Silent,

@@ -26,7 +26,7 @@ use crate::telemetry;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often the bus has to prove that it lives.
 const ROUND: Duration = Duration::from_secs(1);
-/// Rounds between two looks at which node a slot belongs to.
+/// Rounds between two looks around.
 const SYNC: u32 = 5;
 
 /// The bus over Redis.
@@ -217,16 +217,27 @@ impl Shared {
                 }
                 () = self.wanted.notified() => self.subscribe_all().await,
                 _ = round.tick() => {
-                    rounds = rounds.wrapping_add(1);
-                    if self.redis.is_clustered() && rounds.is_multiple_of(SYNC) {
-                        self.redis.run(Area::Bus, Box::pin(client.sync_cluster())).await;
+                    if rounds.is_multiple_of(SYNC) {
+                        self.look_around().await;
                     }
+                    rounds = rounds.wrapping_add(1);
                     // Whatever was asked for and has not been proven is asked for again.
                     self.subscribe_all().await;
                     self.prove().await;
                 }
             }
         }
+    }
+
+    /// What no command tells by itself: where slots are now, and whether values are taken.
+    async fn look_around(&self) {
+        if !self.lock().is_connected() {
+            return;
+        }
+        if self.redis.is_clustered() {
+            self.redis.run(Area::Bus, Box::pin(self.redis.subscriber().sync_cluster())).await;
+        }
+        self.redis.try_write().await;
     }
 
     /// A connection came or went: what was heard through the one before proves nothing about this one.

@@ -137,7 +137,7 @@ impl RoomLog {
     }
 
     /// Takes in what was read from the store to fill a hole below `expected`. Rows whose `rev` has moved on leave
-    /// numbers empty, so this is one step, told as a page that is complete up to its `rev`.
+    /// numbers empty; then this is one step, told as a page that is complete up to its `rev`.
     ///
     /// Publish follows commit, so whatever was expected before the store was read is in the store; if it is not,
     /// somebody made it up, and it is forgotten.

@@ -159,15 +159,14 @@ impl Store {
     /// A user's `rev`, and their membership of a room if they have one, in one snapshot.
     pub async fn member(&self, room: &RoomId, user: &UserId) -> Result<(u64, Option<Member>)> {
         const MEMBER: &str = concat!(
-            "select ",
+            r#"select u.rev as user_rev, "#,
             member_columns!(),
-            r#", coalesce((select rev from "user" where id = $2), 0) as user_rev
-               from room r left join member m on m.room_id = r.id and m.user_id = $2 where r.id = $1"#
+            r#" from "user" u left join member m on m.room_id = $1 and m.user_id = u.id where u.id = $2"#
         );
         let mut connection = self.database.reading().await?;
         let row = connection.query(MEMBER).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
-        let row = row.ok_or(Error::RoomNotFound)?;
-        Ok((number(&row, "user_rev")?, member(&row)?))
+        // Whoever is not known yet is no member of anything.
+        row.map_or(Ok((0, None)), |row| Ok((number(&row, "user_rev")?, member(&row)?)))
     }
 
     /// A user's `rev` and their newest rooms, in one snapshot.

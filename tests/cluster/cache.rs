@@ -126,15 +126,18 @@ async fn what_is_of_another_history_or_nonsense_is_not_believed_and_replaced() {
         (String::new(), "null".to_owned()),
         (meta.to_string().replace("\"rev\":", "\"rev\":-"), page.to_string().replace("\"messages\"", "\"massages\"")),
     ];
-    for (instance, (meta, page)) in (2..).zip(polluted) {
-        few.redis("set", META, &[&meta, "PX", "60000"]);
-        few.redis("set", PAGE, &[&page, "PX", "60000"]);
+    for (instance, (meta, page)) in (2..).zip(&polluted) {
+        few.redis("set", META, &[meta, "PX", "3000"]);
+        few.redis("set", PAGE, &[page, "PX", "3000"]);
         let ben = few.api(instance, "ben");
         let reply = ben.get(&garden("messages")).await;
         assert_ne!(reply.header("x-cache"), "hit", "{page} was believed");
         assert_eq!(reply.ok(200)["messages"][1], message);
         assert_eq!(ben.get(&garden("meta")).await.ok(200)["rev"], message["rev"]);
-        held(&few, PAGE, PAGE_LIFE).await;
+        // What is of another history is left to end by itself; of two instances, either could be the one behind.
+        if !page.contains("another") {
+            assert_eq!(rev(&held(&few, PAGE, PAGE_LIFE).await), message["rev"].as_u64().unwrap());
+        }
     }
 }
 

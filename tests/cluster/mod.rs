@@ -2,6 +2,7 @@
 
 mod cache;
 mod delivery;
+mod joining;
 mod presence;
 mod reading;
 mod removal;
@@ -25,6 +26,10 @@ impl Few {
         }
         for instance in &mut instances {
             instance.ready().await;
+        }
+        for instance in &instances {
+            // Until then it neither uses Redis nor tells all that happens as it happens.
+            instance.bus_is("proven").await;
         }
         Self { instances, database }
     }

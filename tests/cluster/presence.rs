@@ -69,11 +69,10 @@ async fn typing_and_reading_are_told_on_the_other_instance_and_not_too_often() {
         few.api(instance, "ben").post(&garden("typing"), json!({})).await.ok(204);
     }
     crate::support::say(&few.api(1, "ben"), "garden", "written").await;
-    ann.expect("the message", |frame| frame["message"]["content"] == "written").await;
+    ann.hears("written").await;
     few.api(1, "ben").post(&garden("read"), json!({})).await.ok(200);
     crate::support::say(&few.api(0, "ann"), "garden", "unread").await;
-    let seq =
-        ben.expect("the message", |frame| frame["message"]["content"] == "unread").await["message"]["seq"].clone();
+    let seq = ben.hears("unread").await["seq"].clone();
     ben.done(json!({ "type": "read", "roomId": "garden", "seq": seq })).await;
     let read = ann.expect("how far ben has read", |frame| frame["type"] == "read" && frame["seq"] == seq).await;
     assert_eq!(read, json!({ "type": "read", "roomId": "garden", "userId": "ben", "seq": seq }));

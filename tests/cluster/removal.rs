@@ -41,6 +41,8 @@ async fn rounds(cluster: &Cluster, rounds: usize) {
         live.subscribe("garden", json!({})).await;
         let mut watching = cluster.instances[1].socket("eve").await;
         watching.done(json!({ "type": "watch" })).await;
+        // That she was added may have come there, or is yet to be found.
+        watching.expect("the room", |frame| frame["rooms"][0]["roomId"] == "garden").await;
         let polls = [tokio::spawn(poll(cluster.api(1, "eve"))), tokio::spawn(poll(cluster.api(0, "eve")))];
         let sending = {
             let ann = cluster.api(0, "ann");

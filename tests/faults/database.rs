@@ -51,7 +51,9 @@ async fn garden(cluster: &Cluster) -> [Socket; 2] {
     let mut ben = cluster.instances[1].socket("ben").await;
     ben.subscribe("garden", json!({})).await;
     say(&cluster.api(0, "ann"), "garden", "before").await;
-    ben.expect("the first", |frame| frame["message"]["content"] == "before").await;
+    for socket in [&mut ann, &mut ben] {
+        socket.hears("before").await;
+    }
     [ann, ben]
 }
 
@@ -92,7 +94,7 @@ async fn first_send(cluster: &Cluster, sockets: &mut [Socket; 2], how: &str) {
         assert!(reply.status == 201, "{how}: the first send after its return: {reply}");
         for socket in &mut *sockets {
             let wanted = format!("{how} at {user}");
-            socket.expect(&wanted, |frame| frame["message"]["content"] == wanted.as_str()).await;
+            socket.hears(&wanted).await;
         }
     }
 }

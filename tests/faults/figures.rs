@@ -31,11 +31,13 @@ fn figures(mut all: Vec<Duration>) -> Figures {
 async fn measured(cluster: &Cluster, room: &str) -> (Figures, Figures) {
     let mut socket = cluster.instances[1].socket("ben").await;
     socket.subscribe(room, json!({})).await;
+    socket.frame("messages").await;
     let reading = tokio::spawn(async move {
         let mut arrived = HashMap::new();
         while arrived.len() < SENDS {
-            let frame = socket.frame("message").await;
-            arrived.insert(frame["message"]["id"].as_str().unwrap().to_owned(), Instant::now());
+            for message in socket.messages().await {
+                arrived.insert(message["id"].as_str().unwrap().to_owned(), Instant::now());
+            }
         }
         arrived
     });

@@ -11,7 +11,9 @@ const NAMES: u16 = 1024;
 
 async fn client(cluster: &Cluster) -> Client {
     let config = Config::from_url(&cluster.redis().url()).unwrap();
-    let client = Builder::from_config(config).build().unwrap();
+    let mut builder = Builder::from_config(config);
+    builder.with_performance_config(|performance| performance.broadcast_channel_capacity = 65_536);
+    let client = builder.build().unwrap();
     client.init().await.unwrap();
     client
 }

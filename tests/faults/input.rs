@@ -100,16 +100,6 @@ async fn a_database_that_could_lose_what_was_acknowledged_is_refused_unless_that
 
 /// A Redis that is of no use: the service says why, once, and goes on without it.
 async fn assert_named(cluster: &Cluster, words: &[&str]) {
-    for (n, instance) in cluster.instances.iter().enumerate() {
-        let said = eventually(&format!("instance {n} says that Redis is of no use"), || async {
-            let (status, said) = instance.readiness().await?;
-            assert_eq!(status, 200, "{said}");
-            (said["redis"] != "ok" && said["status"] == "degraded").then_some(said)
-        })
-        .await;
-        assert_names(&said["redis"].as_str().unwrap().to_lowercase(), words);
-        assert_ne!(said["bus"], "none", "{said}");
-    }
     cluster.people(["ann", "ben"]).await;
     make_room(&cluster.api(0, "ann"), "garden", "GROUP", &["ben"]).await;
     let mut socket = cluster.instances[1].socket("ben").await;
@@ -120,8 +110,18 @@ async fn assert_named(cluster: &Cluster, words: &[&str]) {
     }
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(2), "ten sends took {took:?}");
-    socket.expect("the last", |frame| frame["message"]["content"] == "9").await;
+    socket.hears("9").await;
     cluster.api(1, "ben").get("/api/chat/rooms/garden/messages").await.ok(200);
+    for (n, instance) in cluster.instances.iter().enumerate() {
+        let said = eventually(&format!("instance {n} says that Redis is of no use"), || async {
+            let (status, said) = instance.readiness().await?;
+            assert_eq!(status, 200, "{said}");
+            (said["redis"] != "ok" && said["status"] == "degraded").then_some(said)
+        })
+        .await;
+        assert_names(&said["redis"].as_str().unwrap().to_lowercase(), words);
+        assert_ne!(said["bus"], "none", "{said}");
+    }
     for instance in &cluster.instances {
         let log = instance.log();
         let lines: Vec<&str> = log

@@ -41,13 +41,13 @@ async fn an_instance_that_is_killed_again_and_again_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_was_stopped_for_a_while_shows_nothing_old_as_new() {
-    let mut cluster = Cluster::start().await;
+    let cluster = Cluster::start().await;
     let mut load = Load::begin(&cluster, Shape::default()).await;
     for victim in [1, 0] {
         load.run_for(seconds(1)).await;
-        cluster.instances[victim].process().signal("STOP");
+        cluster.instances[victim].signal("STOP");
         load.run_for(seconds(3)).await;
-        cluster.instances[victim].process().signal("CONT");
+        cluster.instances[victim].signal("CONT");
     }
     load.run_for(seconds(1)).await;
     load.finish(&cluster).await;

@@ -3,6 +3,7 @@
 
 mod database;
 mod figures;
+mod flood;
 mod garbage;
 mod input;
 mod instances;

@@ -1,11 +1,11 @@
 //! The servers that the other suites break do what is asked of them; else those suites would prove nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fred::types::config::{Config, ServerConfig};
+use fred::prelude::*;
 use sqlx::{Connection, PgConnection};
 
-use crate::support::{PASSWORD, Postgres, Redis, RedisCluster};
+use crate::support::{Line, Loss, PASSWORD, Postgres, Proxy, Redis, RedisCluster};
 
 async fn answer(url: &str, query: &'static str) -> Result<String, sqlx::Error> {
     let mut connection = PgConnection::connect(url).await?;
@@ -78,4 +78,51 @@ async fn a_slot_of_the_cluster_moves_to_another_master() {
     cluster.move_slot_of("name");
     assert_ne!(owner(), before);
     assert_eq!(answers().iter().filter(|answer| answer.contains("MOVED")).count(), 2, "{:?}", answers());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_loses_the_publications_it_should_and_nothing_else() {
+    let redis = Redis::start();
+    let proxy = Proxy::to(redis.port()).await;
+    let connected = async |port: u16| {
+        let mut config = Config::from_url(&format!("redis://127.0.0.1:{port}")).unwrap();
+        config.version = fred::types::RespVersion::RESP3;
+        let client = Builder::from_config(config).build().unwrap();
+        client.init().await.unwrap();
+        client
+    };
+    let (mouth, ear) = (connected(proxy.port()).await, connected(redis.port()).await);
+    let mut heard = ear.message_rx();
+    ear.subscribe("chat").await.unwrap();
+    ear.ssubscribe("chat").await.unwrap();
+    proxy.lose(Loss::Next(2, b"lost".to_vec()));
+    for (n, text) in ["one", "lost", "two", "also lost", "three", "lost no more"].into_iter().enumerate() {
+        let all = mouth.pipeline();
+        let () = all.set("key", n.to_string(), None, None, false).await.unwrap();
+        let () = if n % 2 == 0 { all.publish("chat", text).await } else { all.spublish("chat", text).await }.unwrap();
+        let () = all.get("key").await.unwrap();
+        let (_, listeners, value): (String, u32, String) = all.all().await.unwrap();
+        assert_eq!((listeners, value), (u32::from(!text.ends_with("lost")), n.to_string()), "{text}");
+    }
+    for expected in ["one", "two", "three", "lost no more"] {
+        assert_eq!(heard.recv().await.unwrap().value.as_string().unwrap(), expected);
+    }
+    assert_eq!((proxy.lost(), proxy.published()), (2, 6));
+    proxy.lose(Loss::All);
+    let _: u32 = mouth.publish("chat", "into the void").await.unwrap();
+    assert_eq!(proxy.lost(), 3);
+
+    proxy.delay(Duration::from_millis(200));
+    let begin = Instant::now();
+    let _: String = mouth.get("key").await.unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(200), "it answered after {:?}", begin.elapsed());
+    proxy.delay(Duration::ZERO);
+    proxy.set(Line::Silent);
+    let silent = tokio::time::timeout(Duration::from_millis(300), mouth.get::<String, _>("key"));
+    assert!(silent.await.is_err(), "it answers while the line is silent");
+    proxy.set(Line::Open);
+    let _: String = mouth.get("key").await.unwrap();
+    proxy.set(Line::Cut);
+    let gone = tokio::time::timeout(Duration::from_millis(300), mouth.get::<String, _>("key")).await;
+    assert!(!matches!(gone, Ok(Ok(_))), "it answers while the line is cut");
 }

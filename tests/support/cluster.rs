@@ -7,7 +7,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::services::{Postgres, Redis};
-use super::{Api, Instance, Proxy, eventually};
+use super::{Api, Instance, Proxy};
 
 /// The servers beneath. PostgreSQL stays from test to test, Redis is new in each.
 pub(crate) struct Ground {
@@ -144,11 +144,8 @@ impl Cluster {
 
     /// Looks until every instance says of the bus what is expected, such as `proven`.
     pub(crate) async fn bus_is(&self, expected: &str) {
-        for (n, instance) in self.instances.iter().enumerate() {
-            eventually(&format!("instance {n} says that the bus is {expected}"), || async {
-                instance.readiness().await.filter(|(_, said)| said["bus"] == expected)
-            })
-            .await;
+        for instance in &self.instances {
+            instance.bus_is(expected).await;
         }
     }
 

@@ -72,7 +72,9 @@ impl Data {
             Self::Cluster(database) => {
                 let (url, redis, prefix) = (database.url(), Redis::shared().socket_url(), database.prefix());
                 let flags = ["--database-url", &url, "--redis-url", &redis, "--redis-prefix", &prefix];
-                flags.map(ToOwned::to_owned).to_vec()
+                // A machine that is busy with other tests is no database that hangs.
+                let patient = ["--database-deadline-ms", "20000"];
+                flags.into_iter().chain(patient).map(ToOwned::to_owned).collect()
             }
         }
     }

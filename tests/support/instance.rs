@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::services::free_port;
-use super::{Api, DEADLINE, Handshake, Process, SECRET, Socket, token};
+use super::{Api, DEADLINE, Handshake, Process, SECRET, Socket, token, within};
+
+/// The longest an instance may doubt a bus that works: half a minute after it was found to have lost something.
+const DOUBT: Duration = Duration::from_secs(40);
 
 /// One instance: where it is does not change, whether it runs does.
 pub(crate) struct Instance {
@@ -71,13 +74,22 @@ impl Instance {
         Some((reply.status, reply.json))
     }
 
+    /// Looks until it says of the bus what is expected, such as `proven`.
+    pub(crate) async fn bus_is(&self, expected: &str) {
+        within(DOUBT, &format!("it says that the bus is {expected}"), || async {
+            self.readiness().await.filter(|(_, said)| said["bus"] == expected)
+        })
+        .await;
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.process = None;
     }
 
-    pub(crate) fn process(&mut self) -> &mut Process {
-        self.process.as_mut().expect("it runs")
+    /// Sends it a signal, such as `STOP` and `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        self.process.as_ref().expect("it runs").signal(name);
     }
 
     /// What it wrote to its log since it was started last.

@@ -115,6 +115,10 @@ impl Proxy {
             return;
         }
         let Ok(server) = TcpStream::connect(self.0.target).await else { return };
+        // Else the kernels of both sides wait for each other, 40 ms at a time.
+        if client.set_nodelay(true).and(server.set_nodelay(true)).is_err() {
+            return;
+        }
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         let there = self.clone().pass(from_client, to_server, true);

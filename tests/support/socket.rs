@@ -185,6 +185,27 @@ impl Socket {
         }
     }
 
+    /// The messages of the frame that comes next of those that bring any: a live one, or a page of what was missed.
+    /// Which of both it is depends on what the bus did.
+    pub(crate) async fn messages(&mut self) -> Vec<Value> {
+        let brings = |frame: &Value| frame["type"] == "message" || frame["type"] == "messages";
+        let mut frame = self.expect("messages", brings).await;
+        match frame["messages"].take() {
+            Value::Array(page) => page,
+            _ => vec![frame["message"].take()],
+        }
+    }
+
+    /// The message that says this, of those not yet passed over, however it comes.
+    pub(crate) async fn hears(&mut self, content: &str) -> Value {
+        loop {
+            let found = self.messages().await.into_iter().find(|message| message["content"] == content);
+            if let Some(found) = found {
+                return found;
+            }
+        }
+    }
+
     /// Everything that came before the answer to a ping sent now: what had been sent to this socket is here. It
     /// proves absence only of frames that were on their way before; name the cause and wait for its effect first.
     pub(crate) async fn settle(&mut self) -> Vec<Value> {
