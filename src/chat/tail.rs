@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 
 use super::Chat;
 use crate::broker::{Bucket, Cause};
@@ -51,13 +51,10 @@ impl Chat {
         let time = self.0.hub.time();
         let rooms = self.due(self.0.hub.rooms(), turn, |log| (log.id().as_str(), log.trust.is(time)));
         let users = self.due(self.0.hub.users(), turn, |feed| (feed.user().as_str(), feed.trust.is(time)));
-        for chunk in rooms.chunks(CHUNK) {
-            self.check_rooms(chunk).await?;
-        }
-        for chunk in users.chunks(CHUNK) {
-            self.check_users(chunk).await?;
-        }
-        Ok(())
+        // Side by side: each may have to wait for the grace, and the next turn comes before two of them are over.
+        let rooms = try_join_all(rooms.chunks(CHUNK).map(|chunk| self.check_rooms(chunk)));
+        let users = try_join_all(users.chunks(CHUNK).map(|chunk| self.check_users(chunk)));
+        try_join(rooms, users).await.map(drop)
     }
 
     /// Whatever has its turn, and whatever is not sure to be complete.
