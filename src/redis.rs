@@ -294,7 +294,7 @@ impl Redis {
     pub fn worked(&self, area: Area) {
         let was = self.faults().remove(&area);
         if let Some(was) = was {
-            tracing::info!(was, "Redis works again");
+            tracing::info!(before = was, "Redis can be used");
         }
     }
 
