@@ -150,7 +150,7 @@ pub struct Config {
     pub log_format: LogFormat,
 
     /// What is logged, as a tracing filter
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(long, env = "RUST_LOG", default_value = "info,sqlx=warn", value_name = "FILTER")]
     pub rust_log: String,
 }
 

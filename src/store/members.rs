@@ -2,7 +2,7 @@
 //! whoever follows the log in order learns of it exactly where it happened.
 
 use super::database::{Connection, Row};
-use super::rows::{Locked, locked, next_user_rev, number, sql};
+use super::rows::{InRoom, find_room, next_user_rev, number, sql};
 use super::writer::Turn;
 use super::{MemberChange, Store};
 use crate::error::{Error, Result};
@@ -68,7 +68,7 @@ impl Store {
         self.writer
             .run(Turn::Own(room), move |tx| {
                 Box::pin(async move {
-                    let mut room = locked(tx, &id, &by).await?;
+                    let mut room = find_room(tx, &id, &by).await?;
                     let target = target(tx, &room, &user).await?;
                     match (change, target.role) {
                         (MemberChange::Put(role), None) => add(tx, &mut room, target, role).await.map(Some),
@@ -107,7 +107,7 @@ struct Target {
     role: Option<Role>,
 }
 
-async fn target(tx: &mut Connection, room: &Locked, user: &UserId) -> Result<Target> {
+async fn target(tx: &mut Connection, room: &InRoom, user: &UserId) -> Result<Target> {
     if room.member.is_none() && *user != room.user.id {
         return Err(room.membership().err().unwrap_or(Error::RoomNotFound));
     }
@@ -123,12 +123,12 @@ async fn target(tx: &mut Connection, room: &Locked, user: &UserId) -> Result<Tar
     Ok(Target { id: user.clone(), name: row.try_get("name")?, role: role.as_deref().and_then(Role::parse) })
 }
 
-fn require(room: &Locked, action: Action, why: &'static str) -> Result<()> {
+fn require(room: &InRoom, action: Action, why: &'static str) -> Result<()> {
     if permits(room.head.kind, room.membership()?.role, action) { Ok(()) } else { Err(Error::Forbidden(why)) }
 }
 
 /// Makes `user` a member at the room's present head: what they find there counts as read.
-pub(super) async fn insert(tx: &mut Connection, room: &mut Locked, user: UserId, role: Role) -> Result<UserChange> {
+pub(super) async fn insert(tx: &mut Connection, room: &mut InRoom, user: UserId, role: Role) -> Result<UserChange> {
     // The new `rev` also finds out whether there is such a user.
     let change = user_change(tx, user, UserChangeKind::Joined).await?;
     tx.query("insert into member (room_id, user_id, role, joined_seq, last_read_seq) values ($1, $2, $3, $4, $4)")
@@ -144,7 +144,7 @@ pub(super) async fn insert(tx: &mut Connection, room: &mut Locked, user: UserId,
 
 async fn write(
     tx: &mut Connection,
-    room: &mut Locked,
+    room: &mut InRoom,
     event: EventKind,
     target: &Target,
     role: Option<Role>,
@@ -154,7 +154,7 @@ async fn write(
     room.write_event(tx, &event, &target.name).await
 }
 
-async fn add(tx: &mut Connection, room: &mut Locked, target: Target, role: Option<Role>) -> Result<Commit> {
+async fn add(tx: &mut Connection, room: &mut InRoom, target: Target, role: Option<Role>) -> Result<Commit> {
     let event = if target.id == room.user.id {
         if room.head.kind != RoomKind::Public {
             return Err(Error::RoomNotFound);
@@ -179,7 +179,7 @@ async fn add(tx: &mut Connection, room: &mut Locked, target: Target, role: Optio
     Ok(room.commit(changes, vec![user]))
 }
 
-async fn set_role(tx: &mut Connection, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+async fn set_role(tx: &mut Connection, room: &mut InRoom, target: Target, role: Role) -> Result<Commit> {
     require(room, Action::SetRole, "only an owner gives roles")?;
     if target.role == Some(Role::Owner) && owners(tx, &room.id).await? == 1 {
         return Err(Error::Forbidden("a room keeps an owner; make another one first"));
@@ -188,7 +188,7 @@ async fn set_role(tx: &mut Connection, room: &mut Locked, target: Target, role: 
     Ok(room.commit(vec![message.into()], Vec::new()))
 }
 
-async fn give_role(tx: &mut Connection, room: &mut Locked, target: &Target, role: Role) -> Result<Message> {
+async fn give_role(tx: &mut Connection, room: &mut InRoom, target: &Target, role: Role) -> Result<Message> {
     tx.query("update member set role = $3 where room_id = $1 and user_id = $2")
         .bind(room.id.as_str())
         .bind(target.id.as_str())
@@ -198,7 +198,7 @@ async fn give_role(tx: &mut Connection, room: &mut Locked, target: &Target, role
     write(tx, room, EventKind::Role, target, Some(role)).await
 }
 
-async fn remove(tx: &mut Connection, room: &mut Locked, target: Target, role: Role) -> Result<Commit> {
+async fn remove(tx: &mut Connection, room: &mut InRoom, target: Target, role: Role) -> Result<Commit> {
     let event = if target.id == room.user.id {
         require(room, Action::Leave, "nobody leaves a DIRECT room")?;
         EventKind::Left
@@ -235,7 +235,7 @@ async fn owners(tx: &mut Connection, room: &RoomId) -> Result<u64> {
 }
 
 /// When the last owner goes, who was a moderator longest, else a member longest, becomes it.
-async fn pass_ownership(tx: &mut Connection, room: &mut Locked) -> Result<Option<Message>> {
+async fn pass_ownership(tx: &mut Connection, room: &mut InRoom) -> Result<Option<Message>> {
     let row = tx
         .query(
             r#"select m.user_id, u.name, m.role from member m join "user" u on u.id = m.user_id where m.room_id = $1
@@ -258,7 +258,7 @@ async fn user_change(tx: &mut Connection, user_id: UserId, what: UserChangeKind)
 }
 
 /// Keeps the count beside the rows it counts.
-async fn count_members(tx: &mut Connection, room: &mut Locked, by: i64) -> Result<()> {
+async fn count_members(tx: &mut Connection, room: &mut InRoom, by: i64) -> Result<()> {
     room.head.member_count = room.head.member_count.saturating_add_signed(by);
     tx.query("update room set member_count = $2 where id = $1")
         .bind(room.id.as_str())

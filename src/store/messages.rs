@@ -5,9 +5,7 @@ use std::sync::Arc;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::database::{Connection, Sql, together};
-use super::rows::{
-    Found, Locked, append_message, found, locked_with, message_columns, move_head, no_member, number, sql,
-};
+use super::rows::{Found, InRoom, append_message, find_room_and_message, move_head, number, sql};
 use super::writer::Turn;
 use super::{Store, Written};
 use crate::error::{Error, Result};
@@ -25,24 +23,11 @@ impl Store {
     /// so that trying again is always allowed.
     pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Written>> {
         let mut connection = self.database.reading().await?;
-        let row = connection
-            .query(concat!(
-                "select ",
-                message_columns!(),
-                ", x.sender_id = $3 and x.hash = $4 as same from message x where x.room_id = $1 and x.id = $2"
-            ))
-            .bind(room.as_str())
-            .bind(draft.id.as_str())
-            .bind(user.as_str())
-            .bind(draft.hash())
-            .fetch_optional()
-            .await?;
-        // In this order: who is a member after the message was read may have it as it was read.
-        let (head, member) = super::reading::membership(&mut connection, room, user).await?;
-        member.ok_or_else(|| no_member(head.kind))?;
-        match row.map_or(Ok(Found::None), |row| found(&row, room))? {
+        let (room, sent) = find_room_and_message(&mut connection, room, user, &draft.id, &draft.hash()).await?;
+        room.membership()?;
+        match sent {
             Found::None => Ok(None),
-            Found::Same(message) => Ok(Some(Written { message: message.into(), history: head.history, commit: None })),
+            Found::Same(message) => Ok(Some(unchanged(&room, message))),
             Found::Other(_) => Err(Error::MessageIdConflict),
         }
     }
@@ -59,7 +44,7 @@ impl Store {
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = locked_message(tx, &room, &user, &id).await?;
+                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
                     if message.sender_id != user {
                         return Err(Error::Forbidden("only who wrote a message can edit it"));
                     }
@@ -81,7 +66,7 @@ impl Store {
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = locked_message(tx, &room, &user, &id).await?;
+                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
                     let action = if message.sender_id == user { Action::ChangeOwn } else { Action::DeleteOther };
                     if message.deleted_at.is_some() {
                         return Ok(unchanged(&room, message));
@@ -115,7 +100,7 @@ impl Store {
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = locked_message(tx, &room, &user, &id).await?;
+                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
                     may_change(&room, &message, Action::Write)?;
                     if !set_reaction(tx, &message, &user, &emoji, on).await? {
                         return Ok(unchanged(&room, message));
@@ -136,14 +121,14 @@ fn empty_list() -> Result<Box<RawValue>> {
     RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))
 }
 
-fn unchanged(room: &Locked, message: Message) -> Written {
+fn unchanged(room: &InRoom, message: Message) -> Written {
     Written { message: message.into(), history: room.head.history.clone(), commit: None }
 }
 
 async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -> Result<Written> {
     let hash = draft.hash();
     // Under the room's lock: of two sends of one id at the same time, the second finds the first.
-    let (mut room, sent) = locked_with(tx, &room, &user, &draft.id, &hash).await?;
+    let (mut room, sent) = find_room_and_message(tx, &room, &user, &draft.id, &hash).await?;
     room.membership()?;
     match sent {
         Found::None => {}
@@ -178,7 +163,7 @@ async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -
     Ok(written(&room, message))
 }
 
-fn written(room: &Locked, message: Message) -> Written {
+fn written(room: &InRoom, message: Message) -> Written {
     let message = Arc::new(message);
     let commit = room.commit(vec![message.clone()], Vec::new());
     Written { message, history: room.head.history.clone(), commit: Some(commit) }
@@ -192,7 +177,7 @@ const CHANGE: Sql = together!(
 );
 
 /// Stores a message's new state under the room's next `rev`.
-async fn change(tx: &mut Connection, room: &mut Locked, mut message: Message) -> Result<Written> {
+async fn change(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
     room.head.rev += 1;
     message.rev = room.head.rev;
     tx.query(CHANGE)
@@ -211,14 +196,9 @@ async fn change(tx: &mut Connection, room: &mut Locked, mut message: Message) ->
     Ok(written(room, message))
 }
 
-/// A locked room, and a message that the caller may see in it.
-async fn locked_message(
-    tx: &mut Connection,
-    room: &RoomId,
-    user: &UserId,
-    id: &MessageId,
-) -> Result<(Locked, Message)> {
-    let (room, found) = locked_with(tx, room, user, id, &[]).await?;
+/// The room, and a message that the caller may see in it.
+async fn find_message(tx: &mut Connection, room: &RoomId, user: &UserId, id: &MessageId) -> Result<(InRoom, Message)> {
+    let (room, found) = find_room_and_message(tx, room, user, id, &[]).await?;
     let member = room.membership()?;
     let (Found::Same(message) | Found::Other(message)) = found else { return Err(Error::MessageNotFound) };
     if room.head.history_for == HistoryFor::Joined && message.seq < member.joined_seq {
@@ -227,7 +207,7 @@ async fn locked_message(
     Ok((room, message))
 }
 
-fn may_change(room: &Locked, message: &Message, action: Action) -> Result<()> {
+fn may_change(room: &InRoom, message: &Message, action: Action) -> Result<()> {
     if message.content_type == ContentType::System {
         return Err(Error::Forbidden("SYSTEM messages never change"));
     }

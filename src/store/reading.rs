@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::database::{Connection, Row, in_list};
 use super::rows::{
-    head, head_columns, locked, member, member_columns, message, message_columns, next_user_rev, no_member, number, sql,
+    find_room, head, head_columns, member, member_columns, message, message_columns, next_user_rev, no_member, number,
+    sql,
 };
 use super::writer::Turn;
 use super::{Page, PageQuery, ReadTo, Store, UserRoom};
@@ -48,25 +49,6 @@ macro_rules! page_sql {
 const BEFORE: &str = page_sql!("seq < $3", "seq desc");
 const AFTER: &str = page_sql!("seq > $3", "seq");
 const SINCE: &str = page_sql!("rev > $3", "rev");
-
-const MEMBERSHIP: &str = concat!(
-    "select ",
-    head_columns!(),
-    ", ",
-    member_columns!(),
-    " from room r left join member m on m.room_id = r.id and m.user_id = $2 where r.id = $1"
-);
-
-/// A room's head and a user's membership, in one snapshot.
-pub(super) async fn membership(
-    connection: &mut Connection,
-    room: &RoomId,
-    user: &UserId,
-) -> Result<(Head, Option<Member>)> {
-    let row = connection.query(MEMBERSHIP).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
-    let row = row.ok_or(Error::RoomNotFound)?;
-    Ok((head(&row)?, member(&row)?))
-}
 
 impl Store {
     /// Part of a room's log as `user` may see it; one who is no member gets the answer for such.
@@ -248,7 +230,7 @@ fn messages(rows: &[Row], room: &RoomId) -> Result<Vec<Arc<Message>>> {
 
 /// Without the room's lock: the position is the user's own, and moves by one statement that only moves it forward.
 async fn read(tx: &mut Connection, room: RoomId, user: UserId, to: ReadTo) -> Result<(ReadPosition, Option<Commit>)> {
-    let room = locked(tx, &room, &user).await?;
+    let room = find_room(tx, &room, &user).await?;
     let member = room.membership()?;
     let to = match to {
         ReadTo::Head => room.head.last_seq,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::database::{Connection, Row, in_list};
 use super::reading::list;
 use super::rows::{
-    Locked, head, head_columns, json, locked, member, member_columns, message, message_columns, no_member, number,
+    InRoom, find_room, head, head_columns, json, member, member_columns, message, message_columns, no_member, number,
 };
 use super::writer::Turn;
 use super::{NewRoom, RoomCursor, RoomPatch, Store};
@@ -224,7 +224,7 @@ async fn create(tx: &mut Connection, by: UserId, new: NewRoom) -> Result<(RoomId
         let found = find_made(tx, &by, &new, pair.as_deref()).await?;
         return found.map(|id| (id, None)).ok_or(Error::RoomNotFound);
     }
-    let mut room = locked(tx, &id, &by).await?;
+    let mut room = find_room(tx, &id, &by).await?;
     let event = SystemEvent {
         event: EventKind::Created,
         user_id: by.clone(),
@@ -254,8 +254,8 @@ async fn find_made(tx: &mut Connection, by: &UserId, new: &NewRoom, pair: Option
         }
     }
     let Some(id) = &new.id else { return Ok(None) };
-    match locked(tx, id, by).await {
-        Ok(Locked { member: Some(member), head: Head { kind, .. }, .. })
+    match find_room(tx, id, by).await {
+        Ok(InRoom { member: Some(member), head: Head { kind, .. }, .. })
             if member.role == Role::Owner && kind == new.kind =>
         {
             Ok(Some(id.clone()))
@@ -267,7 +267,7 @@ async fn find_made(tx: &mut Connection, by: &UserId, new: &NewRoom, pair: Option
 }
 
 async fn update(tx: &mut Connection, id: RoomId, user: UserId, patch: RoomPatch) -> Result<Option<Commit>> {
-    let mut room = locked(tx, &id, &user).await?;
+    let mut room = find_room(tx, &id, &user).await?;
     if !permits(room.head.kind, room.membership()?.role, Action::Rename) {
         return Err(Error::Forbidden("only a moderator can change the room"));
     }

@@ -132,8 +132,8 @@ macro_rules! user_columns {
 }
 pub(super) use user_columns;
 
-/// A room as a write finds it, under its lock: nothing moves until the transaction ends.
-pub(super) struct Locked {
+/// A room and someone in it. A write finds them under the room's lock: nothing moves until the transaction ends.
+pub(super) struct InRoom {
     /// The room.
     pub(super) id: RoomId,
     /// Its head.
@@ -145,7 +145,7 @@ pub(super) struct Locked {
 }
 
 /// A room with what must be known of the caller, and whatever else is asked for.
-macro_rules! locked_sql {
+macro_rules! in_room_sql {
     ($columns:expr, $join:expr) => {
         concat!(
             "select ",
@@ -173,31 +173,31 @@ pub(super) enum Found {
     Other(Message),
 }
 
-/// A room for a write by `user`. The writer holds its lock.
-pub(super) async fn locked(tx: &mut Connection, room: &RoomId, user: &UserId) -> Result<Locked> {
-    let row = tx.query(locked_sql!("", "")).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
-    Locked::from(&row.ok_or(Error::RoomNotFound)?, room)
+/// A room and what must be known of `user` in it.
+pub(super) async fn find_room(tx: &mut Connection, room: &RoomId, user: &UserId) -> Result<InRoom> {
+    let row = tx.query(in_room_sql!("", "")).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
+    InRoom::from(&row.ok_or(Error::RoomNotFound)?, room)
 }
 
 /// The same, and what is under the id of a message; it is the same one if `user` sent what has this hash.
-pub(super) async fn locked_with(
+pub(super) async fn find_room_and_message(
     tx: &mut Connection,
     room: &RoomId,
     user: &UserId,
     id: &MessageId,
     hash: &[u8],
-) -> Result<(Locked, Found)> {
-    const LOCKED_WITH: &str = locked_sql!(
+) -> Result<(InRoom, Found)> {
+    const ROOM_AND_MESSAGE: &str = in_room_sql!(
         concat!(", ", message_columns!(), ", x.sender_id = $2 and x.hash = $4 as same"),
         "left join message x on x.room_id = r.id and x.id = $3"
     );
-    let row = tx.query(LOCKED_WITH).bind(room.as_str()).bind(user.as_str()).bind(id.as_str()).bind(hash);
+    let row = tx.query(ROOM_AND_MESSAGE).bind(room.as_str()).bind(user.as_str()).bind(id.as_str()).bind(hash);
     let row = row.fetch_optional().await?.ok_or(Error::RoomNotFound)?;
-    Ok((Locked::from(&row, room)?, found(&row, room)?))
+    Ok((InRoom::from(&row, room)?, found(&row, room)?))
 }
 
 /// What a row of the columns of [`message_columns`] and `same` holds.
-pub(super) fn found(row: &Row, room: &RoomId) -> Result<Found> {
+fn found(row: &Row, room: &RoomId) -> Result<Found> {
     Ok(match row.try_get::<Option<bool>>("same")? {
         None => Found::None,
         Some(true) => Found::Same(message(row, room)?),
@@ -231,7 +231,7 @@ const APPEND: Sql = together!(
 /// What an event writes: the message and the room's head.
 const EVENT: Sql = together!(head: move_head!(), => insert_message!());
 
-impl Locked {
+impl InRoom {
     fn from(row: &Row, room: &RoomId) -> Result<Self> {
         Ok(Self { id: room.clone(), head: head(row)?, member: member(row)?, user: user(row)? })
     }

@@ -17,7 +17,7 @@ use super::{caller, draft, draft_as, new_room, room, settings, user};
 use crate::support::{Database, Postgres};
 
 /// Statements of the store that touch messages. One more, and it is to be called below.
-const STATEMENTS: usize = 14;
+const STATEMENTS: usize = 13;
 /// So often is each run, because PostgreSQL makes a plan for any parameters only after five for those it was given.
 const RUNS: u64 = 8;
 
