@@ -160,18 +160,18 @@ impl Redis {
         let mut retry = tokio::time::interval(AGAIN);
         loop {
             tokio::select! {
-                () = lifecycle.draining() => break,
+                // The connection stays: what is being written is still to be published.
+                () = lifecycle.draining() => return,
                 error = errors.recv() => match error {
                     Ok((error, _)) if !error.is_cluster() => self.failed(Area::Connection, &error),
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => break,
+                    Err(RecvError::Closed) => return,
                 },
                 // Whatever else is wrong shows again with the next command.
                 _ = connected.recv() => self.all_works(),
                 _ = retry.tick(), if task.is_finished() => task = client.connect(),
             }
         }
-        drop(tokio::time::timeout(self.0.deadline, client.quit()).await);
     }
 
     /// Commands, each with one attempt and the deadline.

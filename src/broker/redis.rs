@@ -184,13 +184,13 @@ impl Shared {
         if instance != self.instance {
             return false;
         }
-        let again = self.lock().came_back(bucket, generation);
-        if bucket == self.own_bucket() {
-            // The first one on a new connection. Should it have taken too long, its round or its command says so.
+        let proof = self.lock().came_back(bucket, generation);
+        if proof.is_new && bucket == self.own_bucket() {
+            // The first one on a new connection. Should it have taken too long, its command says so.
             self.redis.set_usable(true);
         }
         self.proved.notify_waiters();
-        again
+        proof.again
     }
 
     /// The one task that subscribes, leaves and probes, so that these keep their order.

@@ -45,6 +45,15 @@ enum Phase {
     Live,
 }
 
+/// What a probe that came back tells.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Proof {
+    /// Its bucket is heard from now on.
+    pub(super) is_new: bool,
+    /// With it everything is heard again after a connection was lost.
+    pub(super) again: bool,
+}
+
 /// What is to be done at the connection, in this order.
 #[derive(Debug)]
 pub(super) struct Work {
@@ -126,13 +135,14 @@ impl Subscriptions {
         }
     }
 
-    /// A probe came back. Returns whether with it everything is heard again after a connection was lost.
-    pub(super) fn came_back(&mut self, bucket: Bucket, generation: u64) -> bool {
+    /// A probe came back.
+    pub(super) fn came_back(&mut self, bucket: Bucket, generation: u64) -> Proof {
         if generation != self.generation {
-            return false;
+            return Proof::default();
         }
         let slot = &mut self.buckets[bucket.index()];
-        if slot.phase == Phase::Wanted {
+        let is_new = slot.phase == Phase::Wanted;
+        if is_new {
             slot.phase = Phase::Live;
             self.last_proof = Some(Instant::now());
         }
@@ -141,7 +151,7 @@ impl Subscriptions {
         }
         let again = self.missed && self.buckets.iter().all(|slot| slot.phase != Phase::Wanted);
         self.missed &= !again;
-        again
+        Proof { is_new, again }
     }
 
     /// Begins a round of proof through one live bucket of each node, another one each round.
@@ -195,16 +205,19 @@ mod tests {
     fn a_bucket_is_live_only_behind_a_probe_of_its_own_connection() {
         let (a, b) = (Bucket::of("a"), Bucket::of("b"));
         let (mut subscriptions, generation) = connected(&[a, b]);
-        assert!(!subscriptions.came_back(a, generation - 1) && !subscriptions.is_live(a));
-        assert!(!subscriptions.came_back(a, generation), "nothing was missed: nothing was heard before");
+        assert_eq!(subscriptions.came_back(a, generation - 1), Proof::default());
+        assert!(!subscriptions.is_live(a));
+        let proof = subscriptions.came_back(a, generation);
+        assert_eq!(proof, Proof { is_new: true, again: false }, "nothing was missed: nothing was heard before");
         assert!(subscriptions.is_live(a) && !subscriptions.is_live(b));
         subscriptions.came_back(b, generation);
         subscriptions.renew(false);
         assert!(!subscriptions.is_live(a) && subscriptions.work().is_none());
         subscriptions.renew(true);
         let generation = subscriptions.work().expect("it is connected").generation;
-        assert!(!subscriptions.came_back(a, generation), "the other one is not heard yet");
-        assert!(subscriptions.came_back(b, generation), "now everything is, and something may have been missed");
+        assert!(!subscriptions.came_back(a, generation).again, "the other one is not heard yet");
+        assert!(subscriptions.came_back(b, generation).again, "now everything is, and something may have been missed");
+        assert!(!subscriptions.came_back(b, generation).is_new, "a late one of a round tells nothing new");
     }
 
     #[tokio::test(start_paused = true)]

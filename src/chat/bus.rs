@@ -68,8 +68,7 @@ impl Chat {
     /// Something may have been missed: whatever is followed is compared with the store, now.
     fn distrust(&self, cause: Cause) {
         tracing::info!(cause = cause.as_str(), "the bus may have missed something; comparing with the database");
-        self.0.hub.rooms().iter().for_each(|log| log.trust.set(false));
-        self.0.hub.users().iter().for_each(|feed| feed.trust.set(false));
+        self.0.hub.distrust();
         self.0.look.notify_one();
     }
 

@@ -94,6 +94,7 @@ impl Chat {
         }
         let hit = AtomicBool::new(false);
         let load = || async {
+            let time = self.0.hub.time();
             let live = self.0.broker.join(&[Bucket::of(log.id().as_str())]).await;
             let shared = if live { self.0.cache.head(log.id(), &self.history()).await } else { None };
             hit.store(shared.is_some(), Ordering::Relaxed);
@@ -101,7 +102,7 @@ impl Chat {
                 Some(head) => head,
                 None => self.read_head(log.id()).await?,
             };
-            log.trust.set(live);
+            log.trust.set(live.then_some(time));
             log.load(head);
             Ok::<_, Error>(())
         };
@@ -142,13 +143,13 @@ impl Chat {
                 Lookup::Member(member) => return Ok(Some(member)),
                 Lookup::Read(ticket) => ticket,
             };
-            let feed = self.0.hub.user(user);
+            let (feed, time) = (self.0.hub.user(user), self.0.hub.time());
             let live = self.0.broker.join(&[Bucket::of(user.as_str())]).await;
             let is_new = feed.known().is_none();
             let (as_of, read) = self.0.store.member(log.id(), user).await?;
             if let Some(member) = log.learn(&feed, ticket, as_of, read) {
                 if is_new || !live {
-                    feed.trust.set(live);
+                    feed.trust.set(live.then_some(time));
                 }
                 return Ok(member);
             }

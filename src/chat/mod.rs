@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::hub::Hub;
+use crate::hub::{Hub, NewestPage};
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
@@ -47,6 +47,8 @@ const USER_TTL: Duration = Duration::from_mins(5);
 const USERS: u64 = 100_000;
 /// Catch-up pages kept for other readers who want the same, in bytes.
 const PAGE_BYTES: u64 = 16 << 20;
+/// Newest pages kept for who asks at about the same time; after that the room's log keeps them.
+const NEWEST: u64 = 1000;
 /// How long they are kept.
 const PAGE_TTL: Duration = Duration::from_secs(5);
 /// How long an acknowledgement waits for the bus and the cache.
@@ -75,6 +77,7 @@ struct Inner {
     message_chars: usize,
     users: Memory<UserId, Arc<User>>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
+    newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
     /// The tail check should look now, and not only at its next turn.
     look: Notify,
     repairs: Semaphore,
@@ -133,6 +136,7 @@ impl Chat {
                 .weigher(|_, page: &Arc<following::SharedPage>| page.weight())
                 .time_to_live(PAGE_TTL)
                 .build(),
+            newest: Memory::builder().max_capacity(NEWEST).time_to_live(PAGE_TTL).build(),
             look: Notify::new(),
             repairs: Semaphore::new(REPAIRS),
         }));

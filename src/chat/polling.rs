@@ -168,6 +168,7 @@ impl Chat {
         let feed = self.0.hub.user(user);
         while feed.rev().is_none() {
             // Rooms are followed first and read second, so that nothing is missed between.
+            let time = self.0.hub.time();
             let user_live = self.0.broker.join(&[Bucket::of(user.as_str())]).await;
             let (_, found) = self.0.store.user_rooms(user, FOLLOWED).await?;
             let logs: HashMap<RoomId, _> =
@@ -183,7 +184,7 @@ impl Chat {
             for room in &rooms {
                 let log = &logs[&room.room_id];
                 if !log.loaded.initialized() {
-                    log.trust.set(live);
+                    log.trust.set(live.then_some(time));
                 }
                 log.load(room.head.clone());
                 // Another may have loaded it meanwhile; then both found the same.
@@ -192,7 +193,7 @@ impl Chat {
                     log.learn(&feed, ticket, rev, Some(room.member));
                 }
             }
-            feed.trust.set(user_live);
+            feed.trust.set(user_live.then_some(time));
             let ids: Vec<RoomId> = rooms.into_iter().map(|room| room.room_id).collect();
             for log in feed.load(rev, &ids).into_iter().flatten() {
                 log.remove_feed(user);

@@ -9,7 +9,7 @@ use super::{Cached, Chat, Followed};
 use crate::cache::SharedPage;
 use crate::error::{Error, Result};
 use crate::hub::NewestPage;
-use crate::model::{History, HistoryFor, Message, ReadPosition, RoomId, UserId};
+use crate::model::{Head, History, HistoryFor, Message, ReadPosition, RoomId, UserId};
 use crate::store::{Page, PageQuery, ReadTo};
 
 /// Messages in a page if the caller names no number.
@@ -98,22 +98,32 @@ impl Chat {
         if let Some(kept) = log.newest().filter(|kept| is_shared && kept.rev == head.rev) {
             return Ok(answer(kept, head.history, Cached::Memory));
         }
-        let shared = if is_shared { self.0.cache.page(room, &head.history, head.rev).await } else { None };
-        if let Some(shared) = shared {
-            let page = NewestPage { messages: shared.messages.into(), cursor: shared.cursor, rev: shared.rev };
-            log.keep_newest(page.clone());
-            return Ok(answer(page, head.history, Cached::Hit));
+        if is_shared {
+            // One reads for all who ask at about the same time. It may find more than they were members for by then.
+            let key = (head.history.clone(), room.clone(), head.rev);
+            let read = self.0.newest.try_get_with_by_ref(&key, self.read_newest(user, room, &head)).await;
+            let (page, cached) = read.map_err(|error: Arc<Error>| (*error).clone())?;
+            if page.rev == head.rev {
+                log.keep_newest(page.clone());
+                return Ok(answer(page, head.history, cached));
+            }
         }
         let read = self.read_page(user, room, PageQuery::Newest, DEFAULT_PAGE).await?;
         let page = NewestPage { messages: encode(&read.messages)?, cursor: previous(&read), rev: read.head.rev };
-        if is_shared {
-            log.keep_newest(page.clone());
-            let NewestPage { messages, cursor, rev } = &page;
-            let history = read.head.history.clone();
-            let shared = SharedPage { history, rev: *rev, cursor: *cursor, messages: (**messages).to_owned() };
-            self.0.cache.keep_page(room, &shared).await;
-        }
         Ok(answer(page, read.head.history, Cached::Miss))
+    }
+
+    /// The newest page of a room in which all members see the same, at this head, and where it was found.
+    async fn read_newest(&self, user: &UserId, room: &RoomId, head: &Head) -> Result<(NewestPage, Cached)> {
+        if let Some(SharedPage { messages, cursor, rev, .. }) = self.0.cache.page(room, &head.history, head.rev).await {
+            return Ok((NewestPage { messages: messages.into(), cursor, rev }, Cached::Hit));
+        }
+        let read = self.read_page(user, room, PageQuery::Newest, DEFAULT_PAGE).await?;
+        let page = NewestPage { messages: encode(&read.messages)?, cursor: previous(&read), rev: read.head.rev };
+        let messages = (*page.messages).to_owned();
+        let shared = SharedPage { history: read.head.history, rev: page.rev, cursor: page.cursor, messages };
+        self.0.cache.keep_page(room, &shared).await;
+        Ok((page, Cached::Miss))
     }
 
     /// Moves the read position forward.

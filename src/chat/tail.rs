@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join;
+use futures_util::future::{try_join, try_join_all};
 
 use super::Chat;
 use crate::broker::{Bucket, Cause};
@@ -48,15 +48,13 @@ impl Chat {
         if turn.is_multiple_of(TURNS) || !self.0.broker.is_proven() {
             self.look_at_history().await?;
         }
-        let rooms = self.due(self.0.hub.rooms(), turn, |log| (log.id().as_str(), log.trust.is()));
-        let users = self.due(self.0.hub.users(), turn, |feed| (feed.user().as_str(), feed.trust.is()));
-        for chunk in rooms.chunks(CHUNK) {
-            self.check_rooms(chunk).await?;
-        }
-        for chunk in users.chunks(CHUNK) {
-            self.check_users(chunk).await?;
-        }
-        Ok(())
+        let time = self.0.hub.time();
+        let rooms = self.due(self.0.hub.rooms(), turn, |log| (log.id().as_str(), log.trust.is(time)));
+        let users = self.due(self.0.hub.users(), turn, |feed| (feed.user().as_str(), feed.trust.is(time)));
+        // Side by side: each may have to wait for the grace, and the next turn comes before two of them are over.
+        let rooms = try_join_all(rooms.chunks(CHUNK).map(|chunk| self.check_rooms(chunk)));
+        let users = try_join_all(users.chunks(CHUNK).map(|chunk| self.check_users(chunk)));
+        try_join(rooms, users).await.map(drop)
     }
 
     /// Whatever has its turn, and whatever is not sure to be complete.
@@ -72,6 +70,7 @@ impl Chat {
 
     async fn check_rooms(&self, logs: &[Arc<RoomLog>]) -> Result<()> {
         // In this order: whatever is published after "live" is heard, whatever is known before the read is in it.
+        let time = self.0.hub.time();
         let before: Vec<_> = logs
             .iter()
             .filter_map(|log| {
@@ -96,8 +95,8 @@ impl Chat {
                 self.end_history(head.history.clone());
                 return Ok(());
             }
-            let trusted = log.trust.is() && live;
-            log.trust.set(live);
+            let trusted = log.trust.is(time) && live;
+            log.trust.set(live.then_some(time));
             if log.known_rev().is_some_and(|rev| rev < head.rev) {
                 suspects.push((log, head.rev, trusted));
             }
@@ -113,6 +112,7 @@ impl Chat {
     }
 
     async fn check_users(&self, feeds: &[Arc<UserFeed>]) -> Result<()> {
+        let time = self.0.hub.time();
         let before: Vec<_> = feeds
             .iter()
             .filter(|feed| feed.known().is_some())
@@ -126,8 +126,8 @@ impl Chat {
         let mut suspects = Vec::new();
         for (feed, live) in before {
             let Some(rev) = revs.get(feed.user()) else { continue };
-            let trusted = feed.trust.is() && live;
-            feed.trust.set(live);
+            let trusted = feed.trust.is(time) && live;
+            feed.trust.set(live.then_some(time));
             if feed.known().is_some_and(|known| known < *rev) {
                 suspects.push((feed, *rev, trusted));
             }

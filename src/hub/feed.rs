@@ -162,8 +162,9 @@ impl UserFeed {
 
     /// Ends what it shows: those who read it are told that it belongs to a history that is over.
     pub(super) fn end(&self) {
-        let readers = std::mem::take(&mut self.lock().readers);
-        for reader in &readers {
+        let mut state = self.lock();
+        state.rooms.clear();
+        for reader in std::mem::take(&mut state.readers) {
             reader.end();
         }
     }

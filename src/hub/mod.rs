@@ -8,7 +8,7 @@ mod reader;
 mod room;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -26,19 +26,20 @@ use crate::protocol::publication::Publication;
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Whether what is followed is known to be complete: it was compared with the store while its bucket of the bus was
-/// heard, and nothing was missed since.
+/// heard, and nothing can have been missed since. Says when that was, in times of [`Hub::distrust`], so that a
+/// comparison that began before one does not count after it.
 #[derive(Debug, Default)]
-pub struct Trust(AtomicBool);
+pub struct Trust(AtomicU64);
 
 impl Trust {
-    /// Is it?
-    pub fn is(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// Is it, at this time?
+    pub fn is(&self, time: u64) -> bool {
+        self.0.load(Ordering::Acquire) == time
     }
 
-    /// From now on it is, or is not.
-    pub fn set(&self, trusted: bool) {
-        self.0.store(trusted, Ordering::Release);
+    /// It was compared at this time; nothing: without hearing the bus.
+    pub fn set(&self, time: Option<u64>) {
+        self.0.store(time.unwrap_or(0), Ordering::Release);
     }
 }
 
@@ -48,6 +49,7 @@ pub struct Hub {
     rooms: DashMap<RoomId, Arc<RoomLog>>,
     users: DashMap<UserId, Arc<UserFeed>>,
     touched: Arc<Touched>,
+    distrusted: AtomicU64,
 }
 
 impl Hub {
@@ -119,6 +121,16 @@ impl Hub {
             }
             feed.wake(&commit.room_id);
         }
+    }
+
+    /// Something may have been missed: nothing that is followed is trusted any more.
+    pub fn distrust(&self) {
+        self.distrusted.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The time now, as [`Trust`] counts it.
+    pub fn time(&self) -> u64 {
+        1 + self.distrusted.load(Ordering::Acquire)
     }
 
     /// Rooms in which somebody came or went.

@@ -335,8 +335,10 @@ impl RoomLog {
 
     /// Ends the log: those who read it are told that it belongs to a history that is over.
     pub(super) fn end(&self) {
-        let readers = std::mem::take(&mut self.lock().readers);
-        for reader in &readers {
+        let mut state = self.lock();
+        // Members hold their feeds, and these their rooms: here the circle is cut.
+        state.members.clear();
+        for reader in std::mem::take(&mut state.readers) {
             reader.end();
         }
     }

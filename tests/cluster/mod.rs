@@ -2,6 +2,7 @@
 
 mod cache;
 mod delivery;
+mod hanging_up;
 mod joining;
 mod presence;
 mod reading;

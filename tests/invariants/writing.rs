@@ -173,6 +173,24 @@ async fn invariant_10_a_clock_that_went_back_makes_no_message_earlier_than_the_o
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn invariants_3_and_4_the_database_itself_takes_no_id_and_no_number_twice() {
+    let server = TestServer::start().await;
+    let [ann, _] = group(&server, "r", ["ann", "ben"]).await;
+    send(&ann, "r", "once").await;
+    let mut database = server.beside().await;
+    // The lock of the room should be enough; these keep the log whole should it ever not be.
+    for (seq, rev, id) in [("seq + 9", "rev + 9", "id"), ("seq", "rev + 9", "'new'"), ("seq + 9", "rev", "'new'")] {
+        let copy = format!(
+            "insert into message (room_id, seq, rev, id, hash, sender_id, sender_name, content, content_type, created_at)
+             select room_id, {seq}, {rev}, {id}, hash, sender_id, sender_name, content, content_type, created_at
+             from message where seq = 2"
+        );
+        database.assert_refuses(&copy).await;
+    }
+    assert_eq!(whole_log(&ann, "r").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invariant_4_the_same_send_returns_the_message_as_it_is_now_and_anything_else_is_a_conflict() {
     let server = TestServer::with(&["--limits", "on", "--sends-per-second", "1"]).await;
     let [ann, ben, eve] = group(&server, "r", ["ann", "ben", "eve"]).await;

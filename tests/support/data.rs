@@ -117,6 +117,16 @@ impl Beside {
         done.unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
+    /// A statement that the database itself has to refuse, whatever the service does.
+    pub(crate) async fn assert_refuses(&mut self, statement: &str) {
+        let sql = AssertSqlSafe(statement.to_owned());
+        let refused = match self {
+            Self::Sqlite(database) => sqlx::raw_sql(sql).execute(database).await.is_err(),
+            Self::Postgres(database) => sqlx::raw_sql(sql).execute(database).await.is_err(),
+        };
+        assert!(refused, "the database lets through: {statement}");
+    }
+
     /// From now on this fails, such as `insert on message`, for rows of which `when` is true.
     pub(crate) async fn fail(&mut self, event: &str, when: Option<&str>) {
         let when = when.map(|condition| format!("when ({condition})")).unwrap_or_default();

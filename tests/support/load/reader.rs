@@ -19,17 +19,20 @@ pub(super) struct Reader {
     room: String,
     log: Log,
     counts: Counts,
+    last: usize,
 }
 
 impl Reader {
     pub(super) fn new(place: Place, room: &str) -> Self {
-        Self { place, room: room.to_owned(), log: Log::new(room), counts: Counts::default() }
+        Self { place, room: room.to_owned(), log: Log::new(room), counts: Counts::default(), last: 0 }
     }
 
     pub(super) async fn run(mut self) -> (Log, Counts) {
         while !self.is_there() {
             self.counts.hops += 1;
-            let instance = self.place.instance();
+            // Towards the end each stays where it is, so that every instance has to bring the end by itself.
+            let instance = if self.place.phase() == Phase::Running { self.place.instance() } else { self.last };
+            self.last = instance;
             let end = Instant::now() + Duration::from_millis(200 + self.place.random.below(1500));
             let went_well = match self.place.random.below(3) {
                 0 => self.by_socket(instance, end).await,
