@@ -255,3 +255,58 @@ where
         drop(self.reply.send(result));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Settings;
+
+    /// Waits for `ready`, keeps `name` in a table, and panics if told to.
+    async fn keep(tx: &mut Connection, ready: Option<oneshot::Receiver<()>>, name: &'static str) -> Result<()> {
+        if let Some(ready) = ready {
+            drop(ready.await);
+        }
+        tx.query("insert into demo_key (only_one, key) values (1, $1) on conflict do update set key = key || $1")
+            .bind(name)
+            .execute()
+            .await?;
+        assert!(name != "panic", "as it was told to");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_takes_its_batch_with_it_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            url: format!("sqlite:{}", folder.path().join("tidings.db").display()),
+            auto_migrate: true,
+            connections: 2,
+            deadline: Duration::from_secs(10),
+            commit_batch: 64,
+            allow_unsafe: false,
+        };
+        let (database, _lock) = crate::store::sqlite::open(&settings).await.expect("a database");
+        let writer = Writer::new(database.clone(), settings.commit_batch, settings.deadline);
+        let (go, ready) = oneshot::channel();
+        let run = |name, ready| writer.run(Turn::Free, move |tx| Box::pin(keep(tx, ready, name)));
+        // The first is a batch of its own. The others queue while it waits, and are the next.
+        let queued = async {
+            tokio::task::yield_now().await;
+            let batch = futures_util::future::join3(run("b", None), run("panic", None), run("c", None));
+            let release = async { go.send(()) };
+            futures_util::future::join(batch, release).await.0
+        };
+        let (first, (b, panicked, c)) = tokio::join!(run("a", Some(ready)), queued);
+        assert!(first.is_ok(), "{first:?}");
+        for failed in [b, panicked, c] {
+            assert!(matches!(failed, Err(Error::Internal { .. })), "{failed:?}");
+        }
+        assert!(run("d", None).await.is_ok(), "the lane goes on");
+        let mut connection = database.reading().await.expect("a connection");
+        let row = connection.query("select key from demo_key").fetch_one().await.expect("a row");
+        assert_eq!(row.try_get::<String>("key").expect("a text"), "ad");
+        drop(connection);
+        writer.close().await;
+        database.close().await;
+    }
+}
