@@ -30,6 +30,8 @@ const PORTS: std::ops::Range<u16> = 12_000..21_000;
 const SECOND_PORT: u16 = 10_000;
 /// How the folders of all such processes begin; the process's number follows.
 const FOLDERS: &str = "tidings-tests-";
+/// What the largest test may write, in KiB: a container's memory disk is often smaller.
+const DATA: u64 = 3 << 20;
 
 /// Where a program is: on the PATH, or where Debian keeps the newest PostgreSQL's.
 pub(crate) fn program(name: &str, package: &str) -> PathBuf {
@@ -127,12 +129,12 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A new folder of the unprivileged user. Its path is short, since that of a socket ends at 107 bytes; it lies in
-/// memory where that is possible, because there a sync costs nothing.
+/// memory where there is enough of it, because there a sync costs nothing.
 fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     static ROOT: LazyLock<(PathBuf, Child)> = LazyLock::new(|| {
-        let writable = |folder: &&Path| tempfile::tempdir_in(folder).is_ok();
-        let memory = Some(Path::new("/dev/shm")).filter(writable);
+        let fits = |folder: &&Path| tempfile::tempdir_in(folder).is_ok() && room_in(folder) > DATA;
+        let memory = Some(Path::new("/dev/shm")).filter(fits);
         let above = memory.map_or_else(std::env::temp_dir, Path::to_path_buf);
         remove_stale(&above);
         let root = above.join(format!("{FOLDERS}{}", std::process::id()));
@@ -217,4 +219,11 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Free space there, in KiB; nothing if it cannot be told.
+fn room_in(folder: &Path) -> u64 {
+    let asked = Command::new("df").args(["-k", "--output=avail"]).arg(folder).output();
+    let answer = asked.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    answer.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0)
 }
