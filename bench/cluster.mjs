@@ -10,6 +10,7 @@ import { call, counters, each, freePort, measure, must, names, percentile, postg
 const BINARY = process.argv[2] ?? "target/release/tidings";
 const WRITERS = 64;
 const SECONDS = 8;
+const WARMING = 15;
 const POLLING = 30;
 const EVERY = 2500;
 
@@ -62,7 +63,6 @@ async function polls(instances, pairs, senders, full) {
   let asked = 0;
   let bytes = 0;
   let quiet = 0;
-  const before = await totals(instances);
   const one = async ([user, room], client) => {
     const { port } = instances[Math.floor(Math.random() * instances.length)];
     const path = `/api/chat/rooms/${room}`;
@@ -85,7 +85,9 @@ async function polls(instances, pairs, senders, full) {
   };
   const every = full ? 3000 : EVERY;
   const began = performance.now();
-  const end = began + POLLING * 1000;
+  // The first rounds find the instances cold; people poll for hours.
+  const warm = began + WARMING * 1000;
+  const end = warm + POLLING * 1000;
   const wait = (until) => new Promise((resolve) => setTimeout(resolve, Math.max(0, until - performance.now())));
   const clients = pairs.map(async (pair, n) => {
     for (let at = began + (n / pairs.length) * every; at < end; at += every) {
@@ -100,6 +102,9 @@ async function polls(instances, pairs, senders, full) {
       await must(201, instances[0].port, "POST", `/api/chat/rooms/${room}/messages`, user, { content: "one message of a second" });
     }
   })();
+  await wait(warm);
+  [asked, bytes, quiet] = [0, 0, 0];
+  const before = await totals(instances);
   await Promise.all([...clients, writer]);
   const after = await totals(instances);
   const per = (name) => ((after[name] - before[name]) / asked) * 1000;

@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{Cached, Chat, Followed};
 use crate::cache::SharedPage;
 use crate::error::{Error, Result};
-use crate::hub::NewestPage;
+use crate::hub::{NewestPage, Since};
 use crate::model::{Head, History, HistoryFor, Message, ReadPosition, RoomId, UserId};
 use crate::store::{Page, PageQuery, ReadTo};
 
@@ -64,6 +64,11 @@ impl Chat {
         if query == PageQuery::Newest && size == DEFAULT_PAGE {
             return self.newest(user, room).await;
         }
+        if let PageQuery::Since(cursor) = query
+            && let Some(known) = self.since(user, room, cursor, size).await?
+        {
+            return Ok(known);
+        }
         Cached::Miss.count("page");
         let page = self.read_page(user, room, query, size).await?;
         if matches!(query, PageQuery::Since(since) if since > page.head.rev || history != Some(&page.head.history)) {
@@ -79,6 +84,20 @@ impl Chat {
             history: page.head.history,
             cached: Cached::Miss,
         })
+    }
+
+    /// What changed after a cursor, from memory if the room is followed and memory reaches back that far.
+    async fn since(&self, user: &UserId, room: &RoomId, cursor: u64, size: u32) -> Result<Option<PageAnswer>> {
+        if self.0.hub.followed(room).is_none() {
+            return Ok(None);
+        }
+        let Followed { log, head, member, .. } = self.follow(user, room).await?;
+        let Some(Since { messages, rev, has_more }) = log.since(&head, &member, cursor, size as usize) else {
+            return Ok(None);
+        };
+        Cached::Memory.count("page");
+        let messages = messages.into();
+        Ok(Some(PageAnswer { messages, cursor: None, has_more, rev, history: head.history, cached: Cached::Memory }))
     }
 
     async fn read_page(&self, user: &UserId, room: &RoomId, query: PageQuery, size: u32) -> Result<Page> {

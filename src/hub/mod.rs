@@ -16,7 +16,7 @@ use dashmap::DashMap;
 pub use feed::{ListSubscription, UserFeed};
 pub use moves::{Moves, Touched};
 pub use reader::{Inbox, Reader};
-pub use room::{Lookup, NewestPage, Pull, RoomLog, Subscription};
+pub use room::{Lookup, NewestPage, Pull, RoomLog, Since, Subscription};
 
 use crate::model::{RoomId, UserChangeKind, UserId};
 use crate::protocol::ServerFrame;

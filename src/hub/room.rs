@@ -1,6 +1,7 @@
 //! A room's log as this instance follows it: its head, its last frames, those members it was asked about, and who
 //! reads it. It moves only forward and only without a hole: a change that comes early waits for its neighbour.
 
+mod since;
 mod state;
 
 use std::collections::HashSet;
@@ -11,6 +12,7 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
+pub use self::since::Since;
 use self::state::{EARLY, Known, Slot, State};
 use super::feed::UserFeed;
 use super::moves::{Moves, Touched};

@@ -8,7 +8,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidings::hub::{Hub, Pull, RoomLog};
 use tidings::model::{
-    Changes, ContentType, Head, History, HistoryFor, Message, MessageId, RoomId, RoomKind, Timestamp, UserId,
+    Changes, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Role, RoomId, RoomKind, Timestamp,
+    UserId,
 };
 use tidings::protocol::publication::{self, InstanceId, Publication};
 
@@ -97,6 +98,11 @@ fn head(rev: u64, last_seq: u64) -> Head {
     }
 }
 
+fn publication_of(room: &RoomId, changes: Vec<publication::Change>) -> Publication {
+    let history = History::trusted("h".to_owned());
+    Publication { from: InstanceId::nil(), history, room_id: room.clone(), changes, users: Vec::new() }
+}
+
 /// What the store answers after `rev`, in pages, by the table as it is at the end.
 fn changes_after(table: &BTreeMap<u64, Arc<Message>>, rev: u64, newest: u64, page: usize) -> Changes {
     let mut messages: Vec<_> = table.values().filter(|m| m.rev > rev).cloned().collect();
@@ -146,13 +152,7 @@ proptest! {
             if step == queue.len() / 4 {
                 log.load(head(0, 0));
             }
-            hub.apply(&Publication {
-                from: InstanceId::nil(),
-                history: History::trusted("h".to_owned()),
-                room_id: room.clone(),
-                changes: vec![publication::Change::new(&room, &published[*n])],
-                users: Vec::new(),
-            });
+            hub.apply(&publication_of(&room, vec![publication::Change::new(&room, &published[*n])]));
             if weather.reads[step % weather.reads.len()] && log.head().is_some() {
                 read(&log, &user, &mut copy);
             }
@@ -173,5 +173,29 @@ proptest! {
         let truth: BTreeMap<u64, u64> = table.values().map(|m| (m.seq, m.rev)).collect();
         prop_assert_eq!(held, truth);
         prop_assert_eq!(log.head().unwrap().last_seq, table.len() as u64);
+    }
+
+    #[test]
+    fn what_memory_answers_to_a_cursor_is_what_the_store_would(weather in weather()) {
+        let (table, published) = commit_all(&weather.changes);
+        let newest = published.len() as u64;
+        let room: RoomId = "r".parse().unwrap();
+        let hub = Hub::default();
+        let log = hub.room(&room);
+        log.load(head(0, 0));
+        let changes: Vec<_> = published.iter().map(|m| publication::Change::new(&room, m)).collect();
+        hub.apply(&publication_of(&room, changes));
+        let end = head(newest, table.len() as u64);
+        let member = Member { role: Role::Member, joined_seq: 1, last_read_seq: 0 };
+        for cursor in 0..=newest {
+            let found = log.since(&end, &member, cursor, weather.page).expect("all of it is in the ring");
+            let truth = changes_after(&table, cursor, newest, weather.page);
+            let found_messages: Vec<Value> = serde_json::from_str(found.messages.get()).unwrap();
+            let truth_messages: Vec<Value> =
+                truth.messages.iter().map(|m| serde_json::to_value(&**m).unwrap()).collect();
+            prop_assert_eq!(found_messages, truth_messages);
+            prop_assert_eq!((found.rev, found.has_more), (truth.rev, truth.rev < newest));
+        }
+        prop_assert!(log.since(&end, &member, newest + 1, 1).is_none(), "a cursor above the head is the store's");
     }
 }
