@@ -263,6 +263,10 @@ impl BusMessage {
         let frames = std::str::from_utf8(&bytes[end + 1..]).map_err(|_| malformed("a frame is no text"))?;
         match header.body {
             Body::Probe { nonce } => Ok(Self::Probe(nonce.into_owned())),
+            // The header has no length of it, so one that was cut off shows only here.
+            Body::Aside { .. } if serde_json::from_str::<&serde_json::value::RawValue>(frames).is_err() => {
+                Err(malformed("a frame is cut off"))
+            }
             Body::Aside { from, room_id, author, about } => Ok(Self::Aside(Aside {
                 from,
                 frame: Frame::from(frames),
@@ -348,5 +352,21 @@ mod tests {
         let newer = text.replacen(r#""v":1"#, r#""v":2"#, 1);
         assert!(matches!(BusMessage::decode(newer.as_bytes()), Err(BadMessage::Version(2))));
         assert!(matches!(BusMessage::decode(b"{\"v\":3}\n"), Err(BadMessage::Version(3))));
+    }
+
+    #[test]
+    fn an_aside_that_was_cut_off_is_malformed() {
+        let whole = BusMessage::Aside(Aside {
+            from: InstanceId::nil(),
+            room_id: "r".parse().expect("an id"),
+            author: "ben".parse().expect("an id"),
+            kind: AsideKind::Typing,
+            frame: Frame::from(r#"{"type":"typing"}"#.to_owned()),
+        })
+        .encode();
+        assert!(matches!(BusMessage::decode(&whole), Ok(BusMessage::Aside(_))));
+        for end in 0..whole.len() {
+            assert!(BusMessage::decode(&whole[..end]).is_err(), "cut off after {end}");
+        }
     }
 }
