@@ -89,6 +89,10 @@ impl UserFeed {
         if state.rev.unwrap_or(state.heard) > rev {
             return None;
         }
+        if state.rev.is_some_and(|known| known < rev) {
+            // What changed in between was read with the list and heard by nobody: memberships may have missed it.
+            state.floor = rev;
+        }
         state.rev = Some(rev);
         state.listed = true;
         let kept: HashSet<&RoomId> = rooms.iter().collect();
