@@ -52,6 +52,8 @@ impl Postgres {
             "synchronous_commit=on",
             "full_page_writes=on",
             "max_connections=300",
+            // In its folder, where what a kill leaves behind goes with the rest.
+            "dynamic_shared_memory_type=mmap",
             "log_line_prefix=%m %d ",
         ] {
             command.args(["-c", setting]);
