@@ -256,7 +256,7 @@ impl Store {
     }
 }
 
-const HISTORY: &str = "select id from history";
+const HISTORY: &str = "select id from history where only_one = 1";
 
 /// Brings the database's schema up to date.
 pub async fn migrate(settings: &Settings) -> Result<(), OpenError> {

@@ -18,6 +18,7 @@ const FRESH: Duration = Duration::from_millis(50);
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "demo key", include_str!("../../migrations/postgres/0002_demo_key.sql")),
+    (3, "statistics", include_str!("../../migrations/postgres/0003_statistics.sql")),
 ];
 
 /// Opens the database of a `postgres:` address.
@@ -153,9 +154,14 @@ impl Address {
         }
         let within = deadline.as_millis();
         self.options.clone().options([
-            ("statement_timeout", within),
-            ("lock_timeout", within),
-            ("idle_in_transaction_session_timeout", 2 * within),
+            ("statement_timeout", within.to_string()),
+            ("lock_timeout", within.to_string()),
+            ("idle_in_transaction_session_timeout", (2 * within).to_string()),
+            // Plans are kept. One made while a table was empty would read all of it, more of it with every message,
+            // until the next ANALYZE; each of our statements has an index.
+            ("enable_seqscan", "off".to_owned()),
+            // To compile a plan takes longer than any of them runs.
+            ("jit", "off".to_owned()),
         ])
     }
 

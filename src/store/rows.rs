@@ -56,7 +56,7 @@ pub(super) fn user(row: &Row) -> Result<User> {
 /// The columns of a head, of a room `r`. The history is read in the statement that reads the numbers.
 macro_rules! head_columns {
     () => {
-        "(select id from history) as history, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
+        "(select id from history where only_one = 1) as history, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
          r.member_count"
     };
 }
