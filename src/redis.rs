@@ -24,6 +24,8 @@ pub const SLOW: Duration = Duration::from_millis(100);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Messages of the bus that may wait to be read; with more, the reader is told that it missed some.
 const BUS_BACKLOG: usize = 8192;
+/// How long it is said that something on the bus could not be read.
+const GARBLED: Duration = Duration::from_mins(1);
 /// What is said while there is no connection.
 const UNREACHABLE: &str = "it cannot be reached";
 /// Commands that may wait for a connection; more fail at once.
@@ -100,7 +102,8 @@ struct Inner {
     deadline: Duration,
     clustered: bool,
     usable: AtomicBool,
-    garbled: AtomicBool,
+    /// When something came over the bus that is no message of ours, and why not.
+    garbled: Mutex<Option<(Instant, String)>>,
     faults: Mutex<BTreeMap<Area, String>>,
 }
 
@@ -140,7 +143,7 @@ impl Redis {
             deadline: settings.deadline,
             clustered,
             usable: AtomicBool::new(false),
-            garbled: AtomicBool::new(false),
+            garbled: Mutex::default(),
             faults: Mutex::new(BTreeMap::from([(Area::Connection, UNREACHABLE.to_owned())])),
         })))
     }
@@ -284,8 +287,11 @@ impl Redis {
 
     /// Something came over the bus that is no message of ours.
     pub fn garbled(&self, why: &str) {
-        let said = self.0.garbled.swap(true, Ordering::AcqRel);
-        if !said {
+        let mut last = self.0.garbled.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_said = last.as_ref().is_some_and(|(at, _)| at.elapsed() < GARBLED);
+        *last = Some((Instant::now(), why.to_owned()));
+        drop(last);
+        if !is_said {
             tracing::warn!(why, "something on the bus is no publication; such are dropped, and counted");
         }
     }
@@ -319,9 +325,11 @@ impl Redis {
 
     /// What is wrong, in words for people; nothing if nothing is.
     pub fn fault(&self) -> Option<String> {
-        let faults = self.faults();
         // Without a connection nothing else works, and says so in other words.
-        faults.values().next().cloned()
+        let fault = self.faults().values().next().cloned();
+        let garbled = self.0.garbled.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_late = garbled.as_ref().filter(|(at, _)| at.elapsed() < GARBLED);
+        fault.or_else(|| of_late.map(|(_, why)| format!("something on the bus is no publication: {why}")))
     }
 
     fn faults(&self) -> std::sync::MutexGuard<'_, BTreeMap<Area, String>> {

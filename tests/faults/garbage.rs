@@ -103,7 +103,9 @@ async fn nonsense_on_the_bus_breaks_nothing_and_is_shown_to_nobody() {
         let named = log.lines().filter(|line| line.contains("WARN") && line.contains("publication")).count();
         assert!(named > 0, "the log says nothing of it:\n{log}");
         assert!(named < 100, "{named} lines of log: whoever can publish can fill the disk");
-        assert_eq!(instance.readiness().await.unwrap().0, 200);
+        let (status, said) = instance.readiness().await.unwrap();
+        assert_eq!((status, &said["status"]), (200, &"degraded".into()), "{said}");
+        assert!(said["redis"].as_str().unwrap().contains("no publication"), "{said}");
     }
     cluster.bus_is("proven").await;
 }
