@@ -10,7 +10,7 @@ use fred::types::{Expiration, SetOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::{Head, History, HistoryFor, Partner, RoomId, RoomKind, Timestamp, User, UserId};
+use crate::model::{Head, History, HistoryFor, RoomId, RoomKind, Timestamp, User, UserId};
 use crate::redis::{Area, Redis, Replacement};
 use crate::telemetry;
 
@@ -159,18 +159,6 @@ impl Cache {
         };
         let role = keep(role_key(&user.id), user.role.as_str().to_owned(), ROLE);
         futures_util::future::join(role, keep(partner_key(&user.id), partner, PARTNER)).await;
-    }
-
-    /// A user's role and partner, if both are there.
-    pub async fn user(&self, id: &UserId) -> Option<(String, Option<Partner>)> {
-        let Self::Redis(redis) = self else { return None };
-        if !redis.is_usable() {
-            return None;
-        }
-        let commands = redis.commands();
-        let get = |key: String| redis.run(Area::Read, Box::pin(commands.get::<Option<String>, _>(redis.name(&key))));
-        let (role, partner) = futures_util::future::join(get(role_key(id)), get(partner_key(id))).await;
-        Some((role??, serde_json::from_str(&partner??).ok()?))
     }
 
     async fn get<T: for<'a> Deserialize<'a>>(&self, key: &str) -> Option<T> {

@@ -197,6 +197,11 @@ impl Redis {
         &self.0.subscriber
     }
 
+    /// Whether there is such a connection.
+    pub fn hears(&self) -> bool {
+        self.0.subscriber.state() == ClientState::Connected
+    }
+
     /// Commands on that connection, in the order given, with the deadline. They wait for the connection: its coming is
     /// told before it takes commands.
     pub fn subscribing(&self) -> WithOptions<Client> {

@@ -145,7 +145,7 @@ impl Shared {
         }
     }
 
-    /// What a message means to whoever listens; nothing if it is our own, or a probe.
+    /// What a message means to whoever listens; nothing if it is a probe, garbage, or was told here already.
     fn read(&self, message: &Message) -> Option<Heard> {
         let bucket = self.redis.unprefixed(&message.channel)?.strip_prefix("chat:bus:").and_then(Bucket::numbered)?;
         let payload = message.value.as_bytes_str();
@@ -166,7 +166,7 @@ impl Shared {
         }
     }
 
-    /// Nothing is taken on trust from the bus. Said once a state: `worked` after it would hide a flood.
+    /// Nothing is taken on trust from the bus: what is not exactly a message of ours is dropped.
     fn garbage(&self, why: &str) {
         metrics::counter!(telemetry::GARBAGE).increment(1);
         self.redis.garbled(why);
@@ -221,6 +221,10 @@ impl Shared {
                         self.look_around().await;
                     }
                     rounds = rounds.wrapping_add(1);
+                    if self.redis.hears() && !self.lock().is_connected() {
+                        // An error that cost no connection: none will come that would be told.
+                        self.renew(true);
+                    }
                     // Whatever was asked for and has not been proven is asked for again.
                     self.subscribe_all().await;
                     self.prove().await;
