@@ -124,7 +124,12 @@ impl Log {
         let mut before = None;
         loop {
             let query = before.map_or(String::new(), |before: u64| format!("&before={before}"));
-            let page = api.get(&format!("/api/chat/rooms/{}/messages?limit=100{query}", self.room)).await.ok(200);
+            // An instance may be one publication behind what was acknowledged; its page says so, and one asks again.
+            let page = super::eventually("the page reaches what the copy holds", || async {
+                let page = api.get(&format!("/api/chat/rooms/{}/messages?limit=100{query}", self.room)).await.ok(200);
+                (page["rev"].as_u64() >= self.cursor).then_some(page)
+            })
+            .await;
             for message in page["messages"].as_array().expect("messages is an array") {
                 theirs.insert(message["seq"].as_u64().unwrap(), message.clone());
             }
