@@ -29,6 +29,12 @@ pub enum Error {
     /// The token was good once.
     #[error("the token has expired; get a new one")]
     TokenExpired,
+    /// The token, its session or all older tokens of the user were revoked.
+    #[error("this token was revoked; sign in again")]
+    TokenRevoked,
+    /// The user may not use the service for now.
+    #[error("this user is suspended")]
+    Suspended,
     /// A member, but not one who may do this.
     #[error("{0}")]
     Forbidden(&'static str),
@@ -66,6 +72,28 @@ pub enum Error {
         what: &'static str,
         /// How large it may be, with its unit.
         limit: String,
+    },
+    /// Moderation refuses what was to be written.
+    #[error("this was not accepted: {reason}")]
+    ContentRejected {
+        /// Why, for whoever wrote it.
+        reason: String,
+    },
+    /// The day's messages in rooms of this quota are used up.
+    #[error("the quota of {limit} messages is used up until {resets_at}")]
+    QuotaExceeded {
+        /// Messages sent since the day began.
+        used: u64,
+        /// Messages allowed per day.
+        limit: u64,
+        /// When the next day begins, as RFC 3339.
+        resets_at: String,
+    },
+    /// The room takes a message of each member only every so often.
+    #[error("this room is in slow mode; wait before you send again")]
+    SlowMode {
+        /// When it is worth trying again.
+        retry_after: Duration,
     },
     /// Too much in too short a time.
     #[error("too many requests; wait and try again")]
@@ -122,6 +150,8 @@ impl Error {
             Self::TokenInUrl => "token_in_url",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::Suspended => "suspended",
             Self::Forbidden(_) => "forbidden",
             Self::NotAMember => "not_a_member",
             Self::RoomNotFound => "room_not_found",
@@ -133,6 +163,9 @@ impl Error {
             Self::MessageIdConflict => "message_id_conflict",
             Self::HistoryChanged => "history_changed",
             Self::TooLarge { .. } => "too_large",
+            Self::ContentRejected { .. } => "content_rejected",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::SlowMode { .. } => "slow_mode",
             Self::RateLimited { .. } => "rate_limited",
             Self::Unavailable { .. } => "unavailable",
             Self::Internal { .. } => "internal",
@@ -142,7 +175,7 @@ impl Error {
     /// How long a client should wait before it tries again, where trying again helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::SlowMode { retry_after } => Some(*retry_after),
             Self::Unavailable { .. } => Some(Duration::from_secs(1)),
             _ => None,
         }

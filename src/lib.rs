@@ -8,6 +8,7 @@
 //! - [`store`] is durable truth; [`hub`] is what this instance follows in memory; [`limits`] are buckets.
 //! - [`broker`] tells other instances, [`cache`] and [`presence`] are shared with them; all three over [`redis`].
 //! - [`protocol`] is the wire, to clients and between instances; [`auth`] tells who calls.
+//! - [`outbound`] is HTTP to what the operator has set: key sets, the moderation hook.
 //! - [`model`] is the vocabulary, [`error`] everything that can go wrong.
 
 pub mod auth;
@@ -21,6 +22,7 @@ pub mod hub;
 pub mod lifecycle;
 pub mod limits;
 pub mod model;
+pub mod outbound;
 pub mod presence;
 pub mod protocol;
 pub mod redis;

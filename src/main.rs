@@ -64,7 +64,8 @@ fn token(config: &Config, command: &Command) -> Result<String, ConfigError> {
         return Err(ConfigError::new("JWT_SECRET", "is needed to sign a token with"));
     };
     let mut claims = json!({ "sub": user, "exp": auth::in_days(*days) });
-    let optional = [("name", name), ("role", role), ("iss", &config.jwt_issuer), ("aud", &config.jwt_audience)];
+    let optional =
+        [("name", name), ("role", role), ("iss", &config.identity.jwt_issuer), ("aud", &config.identity.jwt_audience)];
     for (claim, value) in optional {
         if let Some(value) = value {
             claims[claim] = json!(value);

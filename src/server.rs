@@ -83,12 +83,12 @@ impl Server {
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
         let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
-        let limits_on = config.limits == Switch::On;
+        let limits_on = config.limits.limits == Switch::On;
         metrics::gauge!(telemetry::LIMITS_OFF).set(i32::from(!limits_on));
         if !limits_on {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
-        let limits = Limits::new(config.sends_per_second, limits_on);
+        let limits = Limits::new(config.limits.sends_per_second, limits_on);
         let broker = match &redis {
             _ if store.is_alone() => Broker::Alone,
             None => Broker::Silent,
@@ -106,7 +106,7 @@ impl Server {
             redis: redis.clone(),
             limits,
             lifecycle: lifecycle.clone(),
-            message_chars: config.message_chars as usize,
+            message_chars: config.limits.message_chars as usize,
         });
         // After whoever listens to it listens.
         if let Some(redis) = &redis {
@@ -116,17 +116,17 @@ impl Server {
         let auth = authentication(&config, identity, &chat, &store).await?;
         let connections = ws::Settings {
             limits: protocol::Limits {
-                message_chars: config.message_chars as usize,
-                frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.message_chars as usize + (16 << 10)),
-                rooms_per_connection: config.rooms_per_connection as usize,
-                sends_per_second: if limits_on { config.sends_per_second } else { 0 },
+                message_chars: config.limits.message_chars as usize,
+                frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.limits.message_chars as usize + (16 << 10)),
+                rooms_per_connection: config.limits.rooms_per_connection as usize,
+                sends_per_second: if limits_on { config.limits.sends_per_second } else { 0 },
             },
             heartbeat: Duration::from_secs(config.heartbeat_seconds),
             auth_deadline: Duration::from_secs(config.auth_seconds),
-            max_connections: config.max_connections as usize,
+            max_connections: config.limits.max_connections as usize,
         };
-        let origins = config.allowed_origins.clone();
-        let browsers = Arc::new(Browsers { cookie: config.session_cookie.clone(), origins });
+        let origins = config.identity.allowed_origins.clone();
+        let browsers = Arc::new(Browsers { cookie: config.identity.session_cookie.clone(), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
         let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
         let address = serve("HOST and PORT", address, router, head, &lifecycle)?;
@@ -209,7 +209,7 @@ async fn authentication(
 ) -> Result<Arc<Auth>, StartError> {
     let auth = match identity {
         Identity::Secret(secret) => {
-            Auth::with_secret(&secret, config.jwt_issuer.as_deref(), config.jwt_audience.as_deref())
+            Auth::with_secret(&secret, config.identity.jwt_issuer.as_deref(), config.identity.jwt_audience.as_deref())
         }
         Identity::Demo => {
             tracing::info!(

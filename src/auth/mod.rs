@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::model::{Caller, Timestamp, UserId, UserRole};
+use crate::model::{Caller, Claims, Credential, Principal, Timestamp, UserId, UserRole};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 8192;
@@ -26,13 +26,20 @@ pub struct Auth {
 }
 
 #[derive(Deserialize)]
-struct Claims {
-    sub: String,
+struct Payload {
+    sub: Option<String>,
     exp: u64,
+    iat: Option<u64>,
+    jti: Option<String>,
+    sid: Option<String>,
+    scope: Option<String>,
     name: Option<String>,
     picture: Option<String>,
     role: Option<String>,
 }
+
+/// The scope of the application's own tokens, which speak for no user.
+const ADMIN_SCOPE: &str = "chat:admin";
 
 impl Auth {
     /// Takes tokens that the application signed with this secret.
@@ -41,7 +48,7 @@ impl Auth {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
-        let mut required = vec!["exp", "sub"];
+        let mut required = vec!["exp"];
         if let Some(issuer) = issuer {
             validation.set_issuer(&[issuer]);
             required.push("iss");
@@ -77,34 +84,64 @@ impl Auth {
         Ok((token, Timestamp::from_seconds(expires)))
     }
 
+    /// The user whose token it is.
+    pub fn user(&self, token: &str) -> Result<Caller> {
+        user(self.verify(token)?)
+    }
+
     /// Who the token's bearer is. Nothing is read from a token before its signature is verified.
-    pub fn verify(&self, token: &str) -> Result<Caller> {
+    pub fn verify(&self, token: &str) -> Result<Principal> {
         const BAD: Error = Error::Unauthenticated("the token is not valid here");
         if token.len() > TOKEN_BYTES {
             return Err(BAD);
         }
-        let verified = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
-        let claims = verified
+        let verified = jsonwebtoken::decode::<Payload>(token, &self.key, &self.validation);
+        let payload = verified
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => Error::TokenExpired,
                 _ => BAD,
             })?
             .claims;
-        let role = claims.role.as_deref().map_or(UserRole::Customer, UserRole::parse);
-        Ok(Caller {
-            id: UserId::try_from(claims.sub).map_err(|_| BAD)?,
-            name: claims.name.filter(|name| is_name(name)),
-            picture: claims.picture.filter(|url| url.len() <= 2048),
-            // Whoever can name themselves must not name themselves administrator.
-            role: if self.is_demo() { UserRole::Customer } else { role },
-            expires_at: Timestamp::from_seconds(claims.exp),
-        })
+        let credential = Credential {
+            token_id: payload.jti,
+            session_id: payload.sid,
+            issued_at: payload.iat.map(Timestamp::from_seconds),
+            expires_at: Timestamp::from_seconds(payload.exp),
+        };
+        // Whoever can name themselves must not name themselves administrator.
+        let role = payload.role.filter(|_| !self.is_demo()).as_deref().map(UserRole::parse);
+        match payload.sub {
+            Some(id) => Ok(Principal::User(Caller {
+                id: UserId::try_from(id).ok().filter(|id| !id.is_system()).ok_or(BAD)?,
+                claims: Claims {
+                    name: payload.name.filter(|name| is_name(name)),
+                    picture: payload.picture.filter(|url| url.len() <= 2048),
+                    role,
+                    partner: None,
+                },
+                credential,
+            })),
+            None if !self.is_demo()
+                && payload.scope.is_some_and(|all| all.split(' ').any(|one| one == ADMIN_SCOPE)) =>
+            {
+                Ok(Principal::Application(credential))
+            }
+            None => Err(BAD),
+        }
     }
 }
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Auth").field("demo", &self.is_demo()).finish_non_exhaustive()
+    }
+}
+
+/// The user whose token it is; the application's own is none of any.
+pub fn user(principal: Principal) -> Result<Caller> {
+    match principal {
+        Principal::User(caller) => Ok(caller),
+        Principal::Application(_) => Err(Error::Forbidden("this token speaks for no user; it is for /api/admin")),
     }
 }
 
@@ -140,7 +177,7 @@ mod tests {
     fn a_token_is_checked_in_every_part() {
         let auth = Auth::with_secret(SECRET, Some("app"), Some("chat"));
         let good = json!({ "sub": "ann", "exp": in_seconds(60), "iss": "app", "aud": "chat" });
-        let caller = auth.verify(&mint(SECRET, &good)).expect("good");
+        let caller = auth.user(&mint(SECRET, &good)).expect("good");
         assert_eq!(caller.id.as_str(), "ann");
         let with = |key: &str, value: Value| {
             let mut claims = good.clone();
@@ -186,6 +223,6 @@ mod tests {
     fn a_demo_never_makes_an_administrator() {
         let auth = Auth::demo(SECRET);
         let token = mint(SECRET, &json!({ "sub": "eve", "role": "ADMIN", "exp": in_seconds(60) }));
-        assert_eq!(auth.verify(&token).expect("a caller").role, UserRole::Customer);
+        assert_eq!(auth.user(&token).expect("a caller").claims.role, None);
     }
 }

@@ -183,9 +183,14 @@ impl Chat {
         self.0.users.try_get_with_by_ref(&caller.id, load).await.map_err(|error: Arc<Error>| (*error).clone())
     }
 
+    /// A user, as the admin side sees them.
+    pub async fn user_of(&self, id: &UserId) -> Result<User> {
+        self.0.store.user(id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))
+    }
+
     /// What the service knows of who calls.
     pub async fn session(&self, caller: &Caller) -> Result<Session> {
-        Ok(Session::new(&*self.user(caller).await?, caller.expires_at))
+        Ok(Session::new(&*self.user(caller).await?, caller.expires_at()))
     }
 
     /// Runs a write and tells everyone here of it, in a task of its own: whoever hangs up must not cut the way

@@ -11,9 +11,10 @@ use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use super::AppState;
+use crate::auth::user;
 use crate::chat::Cached;
 use crate::error::{Error, Result};
-use crate::model::Caller;
+use crate::model::{Caller, Principal};
 use crate::protocol::parse_bytes;
 
 /// Longest body, in bytes.
@@ -33,13 +34,17 @@ impl FromRequestParts<AppState> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
         let begin = Instant::now();
-        let token = state.browsers.token(&parts.headers)?;
-        state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
-        let token = token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?;
-        let caller = state.auth.verify(token)?;
+        let caller = user(principal(parts, state)?)?;
         state.chat.user(&caller).await?;
         Ok(Self { caller, took: begin.elapsed() })
     }
+}
+
+/// Whoever the request's token speaks for.
+pub(super) fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
+    let token = state.browsers.token(&parts.headers)?;
+    state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
+    state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)
 }
 
 /// Where an answer's time went, as `Server-Timing` and `X-Cache` tell it.

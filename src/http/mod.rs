@@ -1,5 +1,6 @@
 //! HTTP: parse, ask `chat`, render. Every route on this one screen. No SQL, no rules of who may do what.
 
+mod admin;
 mod envelope;
 mod extract;
 mod files;
@@ -60,6 +61,7 @@ pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>) -> R
         .route("/api/chat/rooms/{roomId}/members/{userId}", put(members::put).delete(members::remove))
         .route("/api/session", get(session::show))
         .route("/api/demo/session", post(session::demo))
+        .merge(admin::routes(&state))
         .route("/healthz", get(session::healthz))
         .route("/readyz", get(session::readyz))
         .fallback(files::serve)

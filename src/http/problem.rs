@@ -29,8 +29,10 @@ struct Problem<'a> {
 fn status(error: &Error) -> StatusCode {
     match error {
         Error::Invalid { .. } | Error::TokenInUrl => StatusCode::BAD_REQUEST,
-        Error::Unauthenticated(_) | Error::TokenExpired => StatusCode::UNAUTHORIZED,
-        Error::Forbidden(_) | Error::NotAMember => StatusCode::FORBIDDEN,
+        Error::Unauthenticated(_) | Error::TokenExpired | Error::TokenRevoked => StatusCode::UNAUTHORIZED,
+        Error::Forbidden(_) | Error::NotAMember | Error::Suspended | Error::QuotaExceeded { .. } => {
+            StatusCode::FORBIDDEN
+        }
         Error::RoomNotFound | Error::MessageNotFound | Error::UserNotFound(_) | Error::NotFound => {
             StatusCode::NOT_FOUND
         }
@@ -38,7 +40,8 @@ fn status(error: &Error) -> StatusCode {
         Error::MessageIdConflict | Error::HistoryChanged => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+        Error::ContentRejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::RateLimited { .. } | Error::SlowMode { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -78,6 +78,21 @@ impl RoomId {
     }
 }
 
+/// In whose name the application acts in rooms.
+const SYSTEM: &str = "tidings:system";
+
+impl UserId {
+    /// The user in whose name the application acts in rooms. No token is of theirs.
+    pub fn system() -> Self {
+        Self::trusted(SYSTEM.to_owned())
+    }
+
+    /// Whether it is that one.
+    pub fn is_system(&self) -> bool {
+        self.as_str() == SYSTEM
+    }
+}
+
 impl MessageId {
     /// The id of a message whose sender gave none.
     pub fn fresh() -> Self {

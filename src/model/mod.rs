@@ -15,4 +15,4 @@ pub use message::{ContentType, Draft, DraftInput, Effect, EventKind, Message, Mo
 pub use permission::{Action, permits};
 pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind};
 pub use time::Timestamp;
-pub use user::{Caller, Partner, Profile, Session, User, UserRole};
+pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, User, UserRole};

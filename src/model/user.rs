@@ -46,8 +46,9 @@ pub struct Partner {
     pub status: String,
 }
 
-/// A user as the database holds them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A user as the database holds them: the newest token's claims, and over them what the admin side has set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct User {
     /// The `sub` of their tokens.
     pub id: UserId,
@@ -61,19 +62,57 @@ pub struct User {
     pub partner: Option<Partner>,
 }
 
-/// Who makes a call: verified, and good until `expires_at`.
+/// What a token says of the person. A claim that is absent, or not trusted here, says nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// Their name.
+    pub name: Option<String>,
+    /// Where their picture is.
+    pub picture: Option<String>,
+    /// What they are to the application.
+    pub role: Option<UserRole>,
+    /// Their partner profile; that there is none is said, too.
+    pub partner: Option<Option<Partner>>,
+}
+
+/// What can be said of a token, and so revoked: itself, its session, or all that were issued to a user before a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// The token's own id, its `jti`.
+    pub token_id: Option<String>,
+    /// The session it belongs to, its `sid`.
+    pub session_id: Option<String>,
+    /// When it was issued, its `iat`.
+    pub issued_at: Option<Timestamp>,
+    /// When it ends, its `exp`.
+    pub expires_at: Timestamp,
+}
+
+/// A user who makes a call: verified, and good until the credential ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The user.
     pub id: UserId,
-    /// Name by the token; it fills what the database does not know.
-    pub name: Option<String>,
-    /// Picture by the token.
-    pub picture: Option<String>,
-    /// Role by the token.
-    pub role: UserRole,
+    /// What their token says of them.
+    pub claims: Claims,
+    /// The token.
+    pub credential: Credential,
+}
+
+impl Caller {
     /// When the token ends.
-    pub expires_at: Timestamp,
+    pub fn expires_at(&self) -> Timestamp {
+        self.credential.expires_at
+    }
+}
+
+/// Whoever a token speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Principal {
+    /// A user.
+    User(Caller),
+    /// The application itself: a token without a user, of the scope `chat:admin`.
+    Application(Credential),
 }
 
 /// What `GET /api/session` and `welcome` say of the caller.

@@ -281,9 +281,9 @@ async fn insert_user(tx: &mut Connection, caller: &Caller) -> Result<()> {
            on conflict (id) do nothing"#,
     )
     .bind(caller.id.as_str())
-    .bind(caller.name.as_deref().unwrap_or(caller.id.as_str()))
-    .bind(caller.picture.as_deref())
-    .bind(caller.role.as_str())
+    .bind(caller.claims.name.as_deref().unwrap_or(caller.id.as_str()))
+    .bind(caller.claims.picture.as_deref())
+    .bind(caller.claims.role.unwrap_or_default().as_str())
     .bind(Timestamp::now().0)
     .execute()
     .await

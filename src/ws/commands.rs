@@ -119,7 +119,7 @@ impl Connection<'_> {
     }
 
     async fn authenticate_again(&mut self, id: Option<FrameId>, auth: &Auth) -> Result<()> {
-        let caller = self.context.auth.verify(&auth.token)?;
+        let caller = self.context.auth.user(&auth.token)?;
         if caller.id != self.caller.id {
             return Err(Error::Forbidden(OTHER_USER));
         }

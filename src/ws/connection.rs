@@ -124,7 +124,7 @@ async fn first_frame(
             Incoming::End(close) => return Err(close),
             Incoming::Text(text) => {
                 return Ok(match decode(&text) {
-                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.verify(&auth.token)),
+                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&auth.token)),
                     Ok((id, _)) => (id, Err(Error::Unauthenticated("the first frame is `auth`"))),
                     Err(bad) => (bad.id, Err(bad.error)),
                 });
@@ -243,7 +243,7 @@ impl<'a> Connection<'a> {
 
     /// So long before the last moment in which the session may be renewed.
     fn session_ends(&self, before: Duration) -> Instant {
-        let left = self.caller.expires_at.0.saturating_sub(Timestamp::now().0);
+        let left = self.caller.expires_at().0.saturating_sub(Timestamp::now().0);
         let left = Duration::from_micros(u64::try_from(left).unwrap_or(0)) + GRACE;
         // A token of a hundred years does not fit into an instant.
         Instant::now() + left.saturating_sub(before).min(Duration::from_hours(24))
@@ -260,7 +260,7 @@ impl<'a> Connection<'a> {
             self.pinged = now;
             socket.ping().await?;
         }
-        let left = self.caller.expires_at.0 - Timestamp::now().0;
+        let left = self.caller.expires_at().0 - Timestamp::now().0;
         if left <= -i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX) {
             return Err(Close::TOKEN_EXPIRED);
         }

@@ -137,7 +137,7 @@ enum Presented {
 
 fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
     if let Some(token) = offered {
-        return Ok(Presented::Token(context.auth.verify(token)));
+        return Ok(Presented::Token(context.auth.user(token)));
     }
     let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
     if !by_header {
@@ -145,8 +145,8 @@ fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> R
     }
     match context.browsers.token(headers)? {
         None => Ok(Presented::Nothing),
-        Some(token) if by_header => Ok(Presented::Token(Ok(context.auth.verify(token)?))),
-        Some(token) => Ok(Presented::Token(context.auth.verify(token))),
+        Some(token) if by_header => Ok(Presented::Token(Ok(context.auth.user(token)?))),
+        Some(token) => Ok(Presented::Token(context.auth.user(token))),
     }
 }
 

@@ -34,6 +34,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("hub", &["model", "protocol"]),
     ("limits", &["error", "model"]),
     ("auth", &["error", "model"]),
+    ("outbound", &[]),
     ("protocol", &["error", "model"]),
     ("model", &["error"]),
     ("telemetry", &["config"]),

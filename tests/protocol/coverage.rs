@@ -177,7 +177,7 @@ fn every_error_code_is_documented_and_tested() {
 
 #[test]
 fn every_close_code_is_documented_and_tested() {
-    let (document, source) = (document(), read("src/protocol.rs"));
+    let (document, source) = (document(), read("src/protocol/close.rs"));
     let numbers = source.split("code: ").skip(1).filter_map(|rest| rest.split([',', ' ', '}']).next());
     let codes: Set = numbers.filter(|code| code.parse::<u16>().is_ok()).map(str::to_owned).collect();
     let (_, _, _, shown) = shown(&document);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use tidings::model::{
-    Caller, ContentType, Draft, HistoryFor, MessageId, RoomId, RoomKind, Timestamp, UserId, UserRole,
+    Caller, Claims, ContentType, Credential, Draft, HistoryFor, MessageId, RoomId, RoomKind, Timestamp, UserId,
 };
 use tidings::store::{NewRoom, Settings, Store};
 
@@ -110,7 +110,8 @@ fn room(name: &str) -> RoomId {
 
 fn caller(name: &str) -> Caller {
     let expires_at = Timestamp::now();
-    Caller { id: user(name), name: Some(name.to_owned()), picture: None, role: UserRole::Customer, expires_at }
+    let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at };
+    Caller { id: user(name), claims: Claims { name: Some(name.to_owned()), ..Claims::default() }, credential }
 }
 
 fn new_room(kind: RoomKind) -> NewRoom {

@@ -1,12 +1,17 @@
 //! Every setting, once. The only place that reads the environment; it knows nothing of the rest of the service.
 
+mod identity;
+mod limits;
+mod moderation;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-/// The smallest secret: HS256 keys have at least the hash's 32 bytes (RFC 7518, section 3.2).
-const SECRET_BYTES: usize = 32;
+pub use identity::{Identity, IdentitySettings};
+pub use limits::LimitSettings;
+pub use moderation::ModerationSettings;
 
 /// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
 ///
@@ -85,53 +90,17 @@ pub struct Config {
     #[arg(long, env = "REDIS_DEADLINE_MS", default_value_t = 200, value_parser = clap::value_parser!(u64).range(20..=5000))]
     pub redis_deadline_ms: u64,
 
-    /// Secret of the application's HS256 tokens, at least 32 bytes; ends the demo
-    #[arg(long, env = "JWT_SECRET", value_name = "SECRET", hide_env_values = true)]
-    pub jwt_secret: Option<String>,
+    /// Who may come in
+    #[command(flatten)]
+    pub identity: IdentitySettings,
 
-    /// File that holds the secret instead
-    #[arg(long, env = "JWT_SECRET_FILE", value_name = "FILE", conflicts_with = "jwt_secret")]
-    pub jwt_secret_file: Option<PathBuf>,
+    /// How much one may do
+    #[command(flatten)]
+    pub limits: LimitSettings,
 
-    /// Issuer that tokens must name, as `iss`
-    #[arg(long, env = "JWT_ISSUER", value_name = "ISSUER")]
-    pub jwt_issuer: Option<String>,
-
-    /// Audience that tokens must name, in `aud`
-    #[arg(long, env = "JWT_AUDIENCE", value_name = "AUDIENCE")]
-    pub jwt_audience: Option<String>,
-
-    /// Let anyone in by name: on for any address, off for none [default: while no secret is set, on this machine only]
-    #[arg(long, env = "DEMO", value_name = "on|off")]
-    pub demo: Option<Switch>,
-
-    /// Session cookie that also carries the token; off unless set. Needs the page's own or an allowed origin
-    #[arg(long, env = "SESSION_COOKIE", value_name = "NAME")]
-    pub session_cookie: Option<String>,
-
-    /// Origins of other sites whose pages may call, such as `https://app.example.com`
-    #[arg(long, env = "ALLOWED_ORIGINS", value_delimiter = ',', value_name = "ORIGINS")]
-    pub allowed_origins: Vec<String>,
-
-    /// Rate limits; off only for load tests
-    #[arg(long, env = "LIMITS", default_value = "on", value_name = "on|off")]
-    pub limits: Switch,
-
-    /// Longest message, in characters
-    #[arg(long, env = "MESSAGE_CHARS", default_value_t = 4000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
-    pub message_chars: u32,
-
-    /// Messages a user may send per second in the long run, four times as many at once
-    #[arg(long, env = "SENDS_PER_SECOND", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub sends_per_second: u32,
-
-    /// Connections this instance takes
-    #[arg(long, env = "MAX_CONNECTIONS", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_connections: u32,
-
-    /// Rooms one connection may be subscribed to
-    #[arg(long, env = "ROOMS_PER_CONNECTION", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub rooms_per_connection: u32,
+    /// What may be written
+    #[command(flatten)]
+    pub moderation: ModerationSettings,
 
     /// Seconds between heartbeats; a connection that is silent for two and a half of them is closed
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=300))]
@@ -198,14 +167,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Who may come in.
-pub enum Identity {
-    /// Anyone, by name. For trying it out.
-    Demo,
-    /// Who holds a token signed with this secret.
-    Secret(String),
-}
-
 /// Settings that do not work, or not together.
 #[derive(Debug, thiserror::Error)]
 #[error("{setting}: {detail}")]
@@ -226,28 +187,7 @@ impl ConfigError {
 impl Config {
     /// Who may come in. Refuses what would let the public in by accident.
     pub fn identity(&self) -> Result<Identity, ConfigError> {
-        let secret = or_file(self.jwt_secret.as_ref(), "JWT_SECRET_FILE", self.jwt_secret_file.as_deref())?;
-        match (secret, self.demo) {
-            (Some(_), Some(Switch::On)) => Err(ConfigError::new(
-                "DEMO",
-                "is on while a JWT_SECRET is set; with the application's tokens there is no demo",
-            )),
-            (Some(secret), _) if secret.len() < SECRET_BYTES => Err(ConfigError::new(
-                "JWT_SECRET",
-                format!("has {} bytes; at least {SECRET_BYTES} are needed, random ones", secret.len()),
-            )),
-            (Some(secret), _) => Ok(Identity::Secret(secret)),
-            (None, Some(Switch::Off)) => {
-                Err(ConfigError::new("JWT_SECRET", "is needed with DEMO=off; without one nobody could come in"))
-            }
-            (None, demo) => {
-                if demo.is_none() && self.host.is_some_and(|host| !host.is_loopback()) {
-                    let detail = "is reachable from outside while anyone may come in by name; set JWT_SECRET, or DEMO=on if that is meant";
-                    return Err(ConfigError::new("HOST", detail));
-                }
-                Ok(Identity::Demo)
-            }
-        }
+        self.identity.identity(self.host)
     }
 
     /// The address of the database.
@@ -285,7 +225,7 @@ impl Config {
             return Err(ConfigError::new("REDIS_PREFIX", "has no white space, such as chat1:"));
         }
         let database_url = self.database_url()?;
-        for origin in &self.allowed_origins {
+        for origin in &self.identity.allowed_origins {
             let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
             if host.is_none_or(|host| host.is_empty() || host.contains(['/', '*', ' '])) {
                 let detail =
@@ -294,7 +234,7 @@ impl Config {
             }
         }
         let identity = self.identity()?;
-        if matches!(identity, Identity::Demo) && self.demo.is_none() && !database_url.starts_with("sqlite:") {
+        if matches!(identity, Identity::Demo) && self.identity.demo.is_none() && !database_url.starts_with("sqlite:") {
             let detail = "is needed on a database that others share; or DEMO=on, if anyone may come in by name";
             return Err(ConfigError::new("JWT_SECRET", detail));
         }

@@ -1,0 +1,67 @@
+//! The admin side: what the application's own backend and administrators may do. Every route of it stands behind
+//! [`admit`], which lets in only those two and writes one line of audit for each call, whatever came of it.
+
+mod users;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::error::{Error, Result};
+use crate::http::AppState;
+use crate::http::extract::principal;
+use crate::model::{Principal, UserId, UserRole};
+
+/// All routes of the admin side.
+pub(super) fn routes(state: &AppState) -> Router<AppState> {
+    Router::new()
+        .route("/api/admin/users/{userId}", get(users::show))
+        .route_layer(from_fn_with_state(state.clone(), admit))
+}
+
+/// Who acts: an administrator, or the application, which acts as the system.
+#[derive(Debug, Clone)]
+pub(super) struct Admin {
+    /// In whose name what is done is written into a room's log.
+    pub(super) by: UserId,
+}
+
+impl FromRequestParts<AppState> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self> {
+        let admitted = parts.extensions.get::<Self>().cloned();
+        admitted.ok_or_else(|| Error::internal("answering an admin call", "the route is not behind `admit`"))
+    }
+}
+
+/// Lets in the application and administrators.
+async fn admit(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    let route = parts.extensions.get::<MatchedPath>().map(|route| route.as_str().to_owned()).unwrap_or_default();
+    let (by, response) = match admin(&mut parts, &state).await {
+        Ok(admin) => {
+            let by = admin.by.to_string();
+            parts.extensions.insert(admin);
+            (by, next.run(Request::from_parts(parts, body)).await)
+        }
+        Err(error) => ("nobody".to_owned(), error.into_response()),
+    };
+    let status = response.status().as_u16();
+    tracing::info!(target: "tidings::audit", by, %method, route, path, status, "an admin call");
+    response
+}
+
+async fn admin(parts: &mut Parts, state: &AppState) -> Result<Admin> {
+    match principal(parts, state)? {
+        Principal::Application(_) => Ok(Admin { by: UserId::system() }),
+        Principal::User(caller) => match state.chat.user(&caller).await?.role {
+            UserRole::Admin => Ok(Admin { by: caller.id }),
+            UserRole::Customer | UserRole::Partner => Err(Error::Forbidden("this is for administrators")),
+        },
+    }
+}
