@@ -10,7 +10,7 @@ use fred::types::{Expiration, SetOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::{Head, History, HistoryFor, RoomId, RoomKind, Timestamp, User, UserId};
+use crate::model::{Head, History, HistoryFor, QuotaName, RoomId, RoomKind, Timestamp, User, UserId};
 use crate::redis::{Area, Redis, Replacement};
 use crate::telemetry;
 
@@ -86,6 +86,8 @@ struct SharedMeta {
     kind: RoomKind,
     history_for: HistoryFor,
     member_count: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quota: Option<QuotaName>,
 }
 
 impl From<&Head> for SharedMeta {
@@ -98,6 +100,7 @@ impl From<&Head> for SharedMeta {
             kind: head.kind,
             history_for: head.history_for,
             member_count: head.member_count,
+            quota: head.quota.clone(),
         }
     }
 }
@@ -112,6 +115,7 @@ impl From<SharedMeta> for Head {
             rev: meta.rev,
             last_message_at: meta.last_message_at.map(Timestamp),
             member_count: meta.member_count,
+            quota: meta.quota,
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 /// The result of everything here that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -127,7 +129,36 @@ pub struct Cause {
     source: Source,
 }
 
+/// What an error tells beside its code and detail, as fields of its own.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Details<'a> {
+    /// Why moderation refuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'a str>,
+    /// What is used of a quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
+    /// How much it allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// When it begins anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<&'a str>,
+}
+
 impl Error {
+    /// What it tells beside its code and detail.
+    pub fn details(&self) -> Details<'_> {
+        match self {
+            Self::ContentRejected { reason } => Details { reason: Some(reason), ..Details::default() },
+            Self::QuotaExceeded { used, limit, resets_at } => {
+                Details { used: Some(*used), limit: Some(*limit), resets_at: Some(resets_at), reason: None }
+            }
+            _ => Details::default(),
+        }
+    }
+
     /// A field that does not hold what it must.
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), detail: detail.into() }

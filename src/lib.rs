@@ -22,6 +22,7 @@ pub mod hub;
 pub mod lifecycle;
 pub mod limits;
 pub mod model;
+pub mod moderation;
 pub mod outbound;
 pub mod presence;
 pub mod protocol;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use crate::error::{Error, Result};
+use crate::error::{Details, Error, Result};
 use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, UserId};
 
 pub use close::Close;
@@ -195,6 +195,9 @@ pub enum ServerFrame<'a> {
         /// When to try again.
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
+        /// What else it tells, as fields of its own.
+        #[serde(flatten)]
+        details: Details<'a>,
     },
     /// Someone is writing.
     Typing {
@@ -301,16 +304,16 @@ pub struct Limits {
     pub sends_per_second: u32,
 }
 
-impl ServerFrame<'_> {
+impl<'a> ServerFrame<'a> {
     /// The frame as text, to be sent as it is to any number of connections.
     pub fn encode(&self) -> Frame {
         serde_json::to_string(self).expect("a frame holds only what JSON can say").into()
     }
 
     /// The frame that answers `id` with what went wrong.
-    pub fn error(id: Option<FrameId>, error: &Error) -> Self {
+    pub fn error(id: Option<FrameId>, error: &'a Error) -> Self {
         let retry_after_ms = error.retry_after().map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
-        Self::Error { id, code: error.code(), detail: error.to_string(), retry_after_ms }
+        Self::Error { id, code: error.code(), detail: error.to_string(), retry_after_ms, details: error.details() }
     }
 
     /// `ok`, with nothing more to say.

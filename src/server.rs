@@ -11,12 +11,14 @@ use crate::auth::request::Browsers;
 use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::chat::{Chat, Parts};
-use crate::config::{Config, ConfigError, Identity, Switch};
+use crate::config::{Config, ConfigError, HookFailure, Identity, Switch};
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::{History, RoomId};
+use crate::moderation::{Hook, HookSettings, OnFailure, Screen, WordList};
+use crate::outbound::Outbound;
 use crate::presence::Presence;
 use crate::protocol;
 use crate::redis::{self, Redis};
@@ -79,6 +81,7 @@ impl Server {
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
         let redis = redis(&config)?;
+        let screen = screen(&config)?;
         let store = Store::open(&database(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
@@ -105,6 +108,7 @@ impl Server {
             presence,
             redis: redis.clone(),
             limits,
+            screen,
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
         });
@@ -177,6 +181,30 @@ fn redis(config: &Config) -> Result<Option<Redis>, ConfigError> {
     };
     // The address itself is not shown: it may hold a password.
     Redis::new(&settings).map(Some).map_err(|error| ConfigError::new("REDIS_URL", error))
+}
+
+/// What is asked before a message is written.
+fn screen(config: &Config) -> Result<Screen, ConfigError> {
+    let words = config.moderation.words()?.map(|text| WordList::parse(&text)).transpose();
+    let words = words.map_err(|wrong| ConfigError::new("MODERATION_WORDS_FILE", wrong))?;
+    let Some((url, secret)) = config.moderation.hook()? else { return Ok(Screen::new(words, None)) };
+    let address: hyper::Uri = url.parse().unwrap_or_default();
+    if address.host().is_none() || !matches!(address.scheme_str(), Some("http" | "https")) {
+        // The address itself is not shown: it may hold a secret.
+        return Err(ConfigError::new("MODERATION_HOOK_URL", "is no address such as https://app.example.com/moderate"));
+    }
+    let settings = HookSettings {
+        address,
+        secret,
+        deadline: Duration::from_millis(config.moderation.moderation_hook_deadline_ms),
+        on_failure: match config.moderation.moderation_hook_failure {
+            HookFailure::Accept => OnFailure::Accept,
+            HookFailure::Reject => OnFailure::Refuse,
+        },
+    };
+    let outbound = Outbound::new()
+        .map_err(|error| ConfigError::new("MODERATION_HOOK_URL", format!("no certificates can be read: {error}")))?;
+    Ok(Screen::new(words, Some(Hook::new(settings, outbound))))
 }
 
 /// Listens, and serves in a task; returns where, which the caller may have left to the system.

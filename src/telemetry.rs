@@ -49,6 +49,8 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_counter!(GARBAGE, "Messages of the bus that could not be read");
     metrics::describe_gauge!(BUS_PROVEN, "1 while this instance is sure to hear what others publish");
     metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
+    metrics::describe_counter!(MODERATION, "Messages that were looked at before they were written, by who looked and what was said");
+    metrics::describe_counter!(MODERATION_HOOK_MS, "Milliseconds spent waiting for the moderation hook");
     Some(handle)
 }
 
@@ -83,3 +85,7 @@ pub const PUBLICATIONS: &str = "tidings_publications_total";
 pub const GARBAGE: &str = "tidings_bus_garbage_total";
 /// Whether the bus is proven.
 pub const BUS_PROVEN: &str = "tidings_bus_proven";
+/// Verdicts of the word list and the hook.
+pub const MODERATION: &str = "tidings_moderation_total";
+/// Time spent waiting for the hook.
+pub const MODERATION_HOOK_MS: &str = "tidings_moderation_hook_milliseconds_total";

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Chat;
+use super::moderation::Looked;
 use crate::error::Result;
 use crate::model::message::{check_emoji, check_text};
 use crate::model::{DraftInput, History, Message, MessageId, RoomId, UserId};
@@ -39,15 +40,23 @@ impl Chat {
             let sent = self.0.store.sent_before(room, user, &draft).await?;
             return sent.map(|sent| <(Accepted, _)>::from(sent).0).ok_or(limited);
         }
+        let flag = match self.look_at_send(user, room, &draft).await? {
+            Looked::Before(sent) => return Ok(sent),
+            Looked::May(flag) => flag,
+        };
         let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
-        self.write(async move { store.append(&room, &user, draft).await.map(Into::into) }).await
+        self.write(async move { store.send(&room, &user, draft, flag).await.map(Into::into) }).await
     }
 
     /// Changes one's own message.
     pub async fn edit(&self, user: &UserId, room: &RoomId, id: &MessageId, content: String) -> Result<Arc<Message>> {
         check_text("content", &content, self.0.message_chars)?;
+        let flag = match self.look_at_edit(user, room, id, &content).await? {
+            Looked::Before(unchanged) => return Ok(unchanged),
+            Looked::May(flag) => flag,
+        };
         let (room, user, id) = (room.clone(), user.clone(), id.clone());
-        self.change(move |store| async move { store.edit(&room, &user, &id, content).await }).await
+        self.change(move |store| async move { store.edit(&room, &user, &id, content, flag).await }).await
     }
 
     /// Blanks a message.
@@ -70,7 +79,7 @@ impl Chat {
         self.change(move |store| async move { store.react(&room, &user, &id, emoji, on).await }).await
     }
 
-    async fn change<F>(&self, work: impl FnOnce(Store) -> F) -> Result<Arc<Message>>
+    pub(super) async fn change<F>(&self, work: impl FnOnce(Store) -> F) -> Result<Arc<Message>>
     where
         F: Future<Output = Result<Written>> + Send + 'static,
     {

@@ -5,8 +5,10 @@
 mod bus;
 mod following;
 mod messages;
+mod moderation;
 mod polling;
 mod present;
+mod quota;
 mod reading;
 mod repair;
 mod rooms;
@@ -26,6 +28,7 @@ use crate::hub::{Hub, NewestPage};
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
 use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
+use crate::moderation::Screen;
 use crate::presence::Presence;
 use crate::redis::Redis;
 use crate::store::Store;
@@ -73,6 +76,7 @@ struct Inner {
     presence: Presence,
     redis: Option<Redis>,
     limits: Limits,
+    screen: Screen,
     lifecycle: Lifecycle,
     message_chars: usize,
     users: Memory<UserId, Arc<User>>,
@@ -98,6 +102,8 @@ pub struct Parts {
     pub redis: Option<Redis>,
     /// Buckets.
     pub limits: Limits,
+    /// What is asked before a message is written.
+    pub screen: Screen,
     /// Tasks and the stop.
     pub lifecycle: Lifecycle,
     /// Longest message, in characters.
@@ -118,7 +124,7 @@ pub struct Readiness {
 impl Chat {
     /// The service of these parts. Starts the tasks that listen, look and forget.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars } = parts;
+        let Parts { store, broker, cache, presence, redis, limits, screen, lifecycle, message_chars } = parts;
         let chat = Self(Arc::new(Inner {
             history: RwLock::new(store.history().clone()),
             store,
@@ -128,6 +134,7 @@ impl Chat {
             presence,
             redis,
             limits,
+            screen,
             lifecycle,
             message_chars,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),

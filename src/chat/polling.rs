@@ -11,7 +11,7 @@ use super::{Cached, Chat};
 use crate::broker::Bucket;
 use crate::error::{Error, Result};
 use crate::hub::{ListSubscription, Reader, UserFeed};
-use crate::model::{History, Meta, RoomId, UserId};
+use crate::model::{History, Meta, QuotaUse, RoomId, UserId};
 
 /// Rooms in a list at most: the newest.
 const LIST: usize = 500;
@@ -79,8 +79,12 @@ impl Chat {
             }
             let last_read_seq = followed.member.last_read_seq;
             let history = followed.head.history.clone();
-            let etag = format!("{history}.{}.{last_read_seq}", followed.head.rev);
-            let meta = Meta { history: Some(history), ..Meta::new(&followed.head, last_read_seq) };
+            let mut etag = format!("{history}.{}.{last_read_seq}", followed.head.rev);
+            let quota = self.quota_use(&followed.head, user).await?;
+            if let Some(QuotaUse { used, limit, resets_at }) = quota {
+                etag = format!("{etag}.{used}.{limit}.{}", resets_at.0 / 1_000_000);
+            }
+            let meta = Meta { history: Some(history), quota, ..Meta::new(&followed.head, last_read_seq) };
             let answer = NamedMeta { meta, etag, cached: followed.cached };
             if tag != Some(&answer.etag) || self.is_over(end, &reader).await {
                 answer.cached.count("meta");

@@ -94,20 +94,22 @@ impl Chat {
         }
     }
 
-    /// Changes title and metadata.
+    /// Changes title, metadata and slow mode.
     pub async fn update_room(
         &self,
         user: &UserId,
         id: &RoomId,
         title: Option<Option<String>>,
         metadata: Option<Option<Map<String, Value>>>,
+        slow_mode_seconds: Option<u32>,
     ) -> Result<Room> {
         if let Some(Some(title)) = &title {
             check_text("title", title, TITLE_CHARS)?;
         }
         let metadata = metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
         let (store, room, by) = (self.0.store.clone(), id.clone(), user.clone());
-        let patch = RoomPatch { title, metadata };
+        super::quota::check_slow_mode(slow_mode_seconds)?;
+        let patch = RoomPatch { title, metadata, slow_mode_seconds };
         self.write(async move { Ok(((), store.update_room(&room, &by, patch).await?)) }).await?;
         self.0.store.room(id, user).await
     }

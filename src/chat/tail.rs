@@ -95,6 +95,7 @@ impl Chat {
                 self.end_history(head.history.clone());
                 return Ok(());
             }
+            log.adopt(head);
             let trusted = log.trust.is(time) && live;
             log.trust.set(live.then_some(time));
             if log.known_rev().is_some_and(|rev| rev < head.rev) {

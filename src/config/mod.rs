@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 pub use identity::{Identity, IdentitySettings};
 pub use limits::LimitSettings;
-pub use moderation::ModerationSettings;
+pub use moderation::{HookFailure, ModerationSettings};
 
 /// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
 ///

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Details, Error};
 use crate::telemetry;
 
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ struct Problem<'a> {
     field: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(flatten)]
+    details: Details<'a>,
 }
 
 fn status(error: &Error) -> StatusCode {
@@ -77,6 +79,7 @@ pub(super) fn render(mut response: Response, request_id: &str) -> Response {
         code: error.code(),
         field,
         request_id: error.is_fault().then_some(request_id),
+        details: error.details(),
     };
     let body = serde_json::to_vec(&problem).expect("a problem is texts and numbers");
     *response.body_mut() = Body::from(body);

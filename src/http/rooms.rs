@@ -79,6 +79,8 @@ pub(super) struct PatchBody {
     title: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     metadata: Option<Option<Map<String, Value>>>,
+    #[serde(rename = "slowModeSeconds")]
+    slow_mode_seconds: Option<u32>,
 }
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -92,6 +94,7 @@ pub(super) async fn update(
     Path(room): Path<RoomId>,
     Body(patch): Body<PatchBody>,
 ) -> Result<impl IntoResponse> {
-    let room = state.chat.update_room(&who.caller.id, &room, patch.title, patch.metadata).await?;
+    let PatchBody { title, metadata, slow_mode_seconds } = patch;
+    let room = state.chat.update_room(&who.caller.id, &room, title, metadata, slow_mode_seconds).await?;
     Ok(Json(json!({ "room": room })))
 }

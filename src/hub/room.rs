@@ -94,6 +94,13 @@ impl RoomLog {
         }
     }
 
+    /// Takes from a head that was read what is set on a room without a change of its log.
+    pub fn adopt(&self, read: &Head) {
+        if let Some(head) = self.lock().head.as_mut().filter(|head| head.history == read.history) {
+            head.quota.clone_from(&read.quota);
+        }
+    }
+
     /// The head, once it is loaded.
     pub fn head(&self) -> Option<Head> {
         let mut state = self.lock();

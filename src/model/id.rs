@@ -71,6 +71,11 @@ id!(
     History
 );
 
+id!(
+    /// Names a quota.
+    QuotaName
+);
+
 impl RoomId {
     /// A new room's id.
     pub fn fresh() -> Self {

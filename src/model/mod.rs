@@ -4,15 +4,19 @@
 pub mod commit;
 pub mod id;
 pub mod message;
+pub mod moderation;
 pub mod permission;
+pub mod quota;
 pub mod room;
 pub mod time;
 pub mod user;
 
 pub use commit::{Changes, Commit, UserChange, UserChangeKind};
-pub use id::{History, MessageId, RoomId, UserId};
+pub use id::{History, MessageId, QuotaName, RoomId, UserId};
 pub use message::{ContentType, Draft, DraftInput, Effect, EventKind, Message, Moderation, Reaction, SystemEvent};
+pub use moderation::{Case, CaseCursor, Decision, Flag, FlaggedBy, Verdict};
 pub use permission::{Action, permits};
+pub use quota::{Quota, QuotaUse, TimeZone};
 pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind};
 pub use time::Timestamp;
 pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, User, UserRole};

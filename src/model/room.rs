@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{History, Message, RoomId, Timestamp, UserId};
+use super::{History, Message, QuotaName, QuotaUse, RoomId, Timestamp, UserId};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -76,6 +76,8 @@ pub struct Head {
     pub last_message_at: Option<Timestamp>,
     /// How many members there are.
     pub member_count: u64,
+    /// The quota that sends in it count for.
+    pub quota: Option<QuotaName>,
 }
 
 /// A member, as far as reading and permission go.
@@ -122,6 +124,9 @@ pub struct Meta {
     /// The database's history; left out in lists, which carry it once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// What the caller has used of the room's quota; left out where there is none, and in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaUse>,
 }
 
 impl Meta {
@@ -137,6 +142,7 @@ impl Meta {
             unread_count: head.last_seq.saturating_sub(last_read_seq),
             kind: head.kind,
             history: None,
+            quota: None,
         }
     }
 }
@@ -184,6 +190,10 @@ pub struct Room {
     pub metadata: Option<Box<serde_json::value::RawValue>>,
     /// From where members see the log.
     pub history_for: HistoryFor,
+    /// Seconds between two messages of one member; 0: no such limit.
+    pub slow_mode_seconds: u32,
+    /// The daily quota that messages in it count for.
+    pub quota: Option<QuotaName>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the last message was written.

@@ -1,16 +1,19 @@
 //! What changes a room's messages: send, edit, delete, react.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::database::{Connection, Sql, together};
-use super::rows::{Found, InRoom, append_message, find_room_and_message, move_head, number, sql};
+use super::moderation::open_case;
+use super::rows::{Found, InRoom, append_message, find_room_and_message, move_head, number, send_message, sql};
 use super::writer::Turn;
-use super::{Store, Written};
+use super::{Store, Written, quota};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, ContentType, Draft, HistoryFor, Message, MessageId, Reaction, RoomId, Timestamp, UserId, permits,
+    Action, ContentType, Draft, Flag, HistoryFor, Message, MessageId, Moderation, Reaction, Role, RoomId, Timestamp,
+    User, UserId, permits,
 };
 
 /// Different emojis under one message.
@@ -19,42 +22,76 @@ const EMOJIS: usize = 20;
 const EMOJI_USERS: i64 = 50;
 
 impl Store {
-    /// The message that `user` sent under this id before, if it is the same one; looked up before limits and hooks,
-    /// so that trying again is always allowed.
+    /// The message that `user` sent under this id before, if it is the same one; looked up before limits refuse, so
+    /// that trying again is always allowed.
     pub async fn sent_before(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<Option<Written>> {
+        Ok(self.before_send(room, user, draft).await?.1)
+    }
+
+    /// The same, with who sends: looked up before moderation is asked.
+    pub async fn before_send(&self, room: &RoomId, user: &UserId, draft: &Draft) -> Result<(User, Option<Written>)> {
         let mut connection = self.database.reading().await?;
         let (room, sent) = find_room_and_message(&mut connection, room, user, &draft.id, &draft.hash()).await?;
         room.membership()?;
         match sent {
-            Found::None => Ok(None),
-            Found::Same(message) => Ok(Some(unchanged(&room, message))),
+            Found::None => Ok((room.user, None)),
+            Found::Same(message) => {
+                let written = unchanged(&room, message);
+                Ok((room.user, Some(written)))
+            }
             Found::Other(_) => Err(Error::MessageIdConflict),
         }
     }
 
-    /// Appends a message: number, insert, head and the sender's read position in one transaction.
+    /// Appends a message: number, insert, head and the sender's read position in one transaction. It counts for no
+    /// quota and no slow mode, and nobody flags it.
     pub async fn append(&self, room: &RoomId, user: &UserId, draft: Draft) -> Result<Written> {
         let (id, user) = (room.clone(), user.clone());
-        self.writer.run(Turn::Shared(room), move |tx| Box::pin(append(tx, id, user, draft))).await
+        self.writer.run(Turn::Shared(room), move |tx| Box::pin(append(tx, id, user, draft, Terms::None))).await
     }
 
-    /// Changes the content of one's own message.
-    pub async fn edit(&self, room: &RoomId, user: &UserId, id: &MessageId, content: String) -> Result<Written> {
+    /// Appends a message that its sender wrote: the room's slow mode and quota count it in the same transaction, and if
+    /// it is flagged, it is in the queue with it.
+    pub async fn send(&self, room: &RoomId, user: &UserId, draft: Draft, flag: Option<Flag>) -> Result<Written> {
+        let (id, user) = (room.clone(), user.clone());
+        self.writer.run(Turn::Shared(room), move |tx| Box::pin(append(tx, id, user, draft, Terms::Sender(flag)))).await
+    }
+
+    /// Who edits a message of theirs, and the message; looked up before moderation is asked. An edit that could not be
+    /// made is refused here.
+    pub async fn before_edit(&self, room: &RoomId, user: &UserId, id: &MessageId) -> Result<(User, Written)> {
+        let mut connection = self.database.reading().await?;
+        let (room, message) = find_own(&mut connection, room, user, id).await?;
+        let written = unchanged(&room, message);
+        Ok((room.user, written))
+    }
+
+    /// Changes the content of one's own message. If what it says now is flagged, it is marked and in the queue; a mark it
+    /// has stays until somebody decides.
+    pub async fn edit(
+        &self,
+        room: &RoomId,
+        user: &UserId,
+        id: &MessageId,
+        content: String,
+        flag: Option<Flag>,
+    ) -> Result<Written> {
         let (turn, room, user, id) = (Turn::Shared(room), room.clone(), user.clone(), id.clone());
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
-                    if message.sender_id != user {
-                        return Err(Error::Forbidden("only who wrote a message can edit it"));
-                    }
-                    may_change(&room, &message, Action::ChangeOwn)?;
+                    let (mut room, mut message) = find_own(tx, &room, &user, &id).await?;
                     if message.content == content {
                         return Ok(unchanged(&room, message));
                     }
                     message.content = content;
                     message.edited_at = Some(Timestamp::now());
-                    change(tx, &mut room, message).await
+                    message.moderation = flag.as_ref().map(|_| Moderation::Flagged).or(message.moderation);
+                    let written = change(tx, &mut room, message).await?;
+                    if let Some(flag) = &flag {
+                        open_case(tx, &written.message, flag).await?;
+                    }
+                    Ok(written)
                 })
             })
             .await
@@ -66,22 +103,13 @@ impl Store {
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
+                    let (mut room, message) = find_message(tx, &room, &user, &id).await?;
                     let action = if message.sender_id == user { Action::ChangeOwn } else { Action::DeleteOther };
                     if message.deleted_at.is_some() {
                         return Ok(unchanged(&room, message));
                     }
                     may_change(&room, &message, action)?;
-                    message.content = String::new();
-                    message.metadata = None;
-                    message.reactions = empty_list()?;
-                    message.deleted_at = Some(Timestamp::now());
-                    tx.query("delete from reaction where room_id = $1 and seq = $2")
-                        .bind(room.id.as_str())
-                        .bind(sql(message.seq))
-                        .execute()
-                        .await?;
-                    change(tx, &mut room, message).await
+                    blank(tx, &mut room, message).await
                 })
             })
             .await
@@ -121,15 +149,23 @@ fn empty_list() -> Result<Box<RawValue>> {
     RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))
 }
 
-fn unchanged(room: &InRoom, message: Message) -> Written {
+pub(super) fn unchanged(room: &InRoom, message: Message) -> Written {
     Written { message: message.into(), history: room.head.history.clone(), commit: None }
 }
 
-async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -> Result<Written> {
+/// What a message has to meet.
+enum Terms {
+    /// Nothing: the application writes it.
+    None,
+    /// Its sender's slow mode and quota; and moderation may have flagged it.
+    Sender(Option<Flag>),
+}
+
+async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft, terms: Terms) -> Result<Written> {
     let hash = draft.hash();
     // Under the room's lock: of two sends of one id at the same time, the second finds the first.
     let (mut room, sent) = find_room_and_message(tx, &room, &user, &draft.id, &hash).await?;
-    room.membership()?;
+    let role = room.membership()?.role;
     match sent {
         Found::None => {}
         Found::Same(message) => return Ok(unchanged(&room, message)),
@@ -141,6 +177,16 @@ async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -
         return Err(Error::invalid("replyTo", "there is no such message in this room"));
     }
     let (seq, rev, created_at) = room.next_message();
+    let flag = match &terms {
+        Terms::None => None,
+        Terms::Sender(flag) => {
+            check_slow_mode(&room, role, created_at)?;
+            if let Some(name) = &room.head.quota {
+                quota::take(tx, name, &user, created_at).await?;
+            }
+            flag.as_ref()
+        }
+    };
     let message = Message {
         id: draft.id,
         room_id: room.id.clone(),
@@ -154,13 +200,30 @@ async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -
         metadata: draft.metadata,
         reply_to: draft.reply_to,
         reactions: empty_list()?,
-        moderation: None,
+        moderation: flag.map(|_| Moderation::Flagged),
         created_at,
         edited_at: None,
         deleted_at: None,
     };
-    append_message(tx, &message, &hash).await?;
+    match terms {
+        Terms::None => append_message(tx, &message, &hash).await?,
+        Terms::Sender(_) => send_message(tx, &message, &hash).await?,
+    }
+    if let Some(flag) = flag {
+        open_case(tx, &message, flag).await?;
+    }
     Ok(written(&room, message))
+}
+
+/// Whether the sender's last message is long enough ago; who keeps order in the room may always write. By the times of
+/// the messages, which only go forward.
+fn check_slow_mode(room: &InRoom, role: Role, now: Timestamp) -> Result<()> {
+    let Some(last) = room.last_sent_at.filter(|_| room.slow_mode_seconds > 0 && role < Role::Moderator) else {
+        return Ok(());
+    };
+    let wait = Duration::from_secs(u64::from(room.slow_mode_seconds));
+    let since = Duration::from_micros(u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0));
+    if since < wait { Err(Error::SlowMode { retry_after: wait - since }) } else { Ok(()) }
 }
 
 fn written(room: &InRoom, message: Message) -> Written {
@@ -172,12 +235,29 @@ fn written(room: &InRoom, message: Message) -> Written {
 /// What a change writes: the message's new state and the room's head.
 const CHANGE: Sql = together!(
     head: move_head!(),
-    => "update message set rev = $3, content = $6, metadata = $7, reactions = $8, edited_at = $9, deleted_at = $10
+    => "update message set rev = $3, content = $6, metadata = $7, reactions = $8, edited_at = $9, deleted_at = $10,
+                         moderation = $11
         where room_id = $1 and seq = $5"
 );
 
+/// Takes away what a message says. Its place stays.
+pub(super) async fn blank(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
+    message.content = String::new();
+    message.metadata = None;
+    message.reactions = empty_list()?;
+    // Nothing is left that could wait for a decision; the case keeps what it said.
+    message.moderation = None;
+    message.deleted_at = Some(Timestamp::now());
+    tx.query("delete from reaction where room_id = $1 and seq = $2")
+        .bind(room.id.as_str())
+        .bind(sql(message.seq))
+        .execute()
+        .await?;
+    change(tx, room, message).await
+}
+
 /// Stores a message's new state under the room's next `rev`.
-async fn change(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
+pub(super) async fn change(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
     room.head.rev += 1;
     message.rev = room.head.rev;
     tx.query(CHANGE)
@@ -191,6 +271,7 @@ async fn change(tx: &mut Connection, room: &mut InRoom, mut message: Message) ->
         .bind(message.reactions.get())
         .bind(message.edited_at.map(|t| t.0))
         .bind(message.deleted_at.map(|t| t.0))
+        .bind(message.moderation.map(Moderation::as_str))
         .execute()
         .await?;
     Ok(written(room, message))
@@ -204,6 +285,16 @@ async fn find_message(tx: &mut Connection, room: &RoomId, user: &UserId, id: &Me
     if room.head.history_for == HistoryFor::Joined && message.seq < member.joined_seq {
         return Err(Error::MessageNotFound);
     }
+    Ok((room, message))
+}
+
+/// The room, and a message that the caller wrote in it and may change.
+async fn find_own(tx: &mut Connection, room: &RoomId, user: &UserId, id: &MessageId) -> Result<(InRoom, Message)> {
+    let (room, message) = find_message(tx, room, user, id).await?;
+    if message.sender_id != *user {
+        return Err(Error::Forbidden("only who wrote a message can edit it"));
+    }
+    may_change(&room, &message, Action::ChangeOwn)?;
     Ok((room, message))
 }
 

@@ -12,8 +12,10 @@
 mod database;
 mod members;
 mod messages;
+mod moderation;
 mod opening;
 mod postgres;
+mod quota;
 mod reading;
 mod rooms;
 mod rows;
@@ -33,6 +35,7 @@ use database::{Connection, Database};
 use rows::user_columns;
 use writer::{Turn, Writer};
 
+pub use moderation::Ruling;
 pub use opening::{OpenError, Settings};
 
 /// Where a page of rooms goes on: after the room of this time and id.
@@ -114,6 +117,8 @@ pub struct RoomPatch {
     pub title: Option<Option<String>>,
     /// Other metadata, or none.
     pub metadata: Option<Option<Box<RawValue>>>,
+    /// Other seconds between two messages of one member; 0: no such limit.
+    pub slow_mode_seconds: Option<u32>,
 }
 
 /// How far one has read.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::database::{Connection, Row, in_list};
 use super::reading::list;
 use super::rows::{
-    InRoom, find_room, head, head_columns, json, member, member_columns, message, message_columns, no_member, number,
+    InRoom, find_room, head, head_columns, json, member, member_columns, message, message_columns, no_member, number, small,
 };
 use super::writer::Turn;
 use super::{NewRoom, RoomCursor, RoomPatch, Store};
@@ -24,7 +24,7 @@ macro_rules! room_sql {
     ($which:literal) => {
         concat!(
             "with picked as (
-                 select r.id, r.key, r.title, r.metadata, r.created_at, ",
+                 select r.id, r.key, r.title, r.metadata, r.created_at, r.slow_mode_seconds, ",
             head_columns!(),
             ", ",
             member_columns!(),
@@ -174,6 +174,8 @@ fn room(row: &Row) -> Result<Room> {
         title: row.try_get("title")?,
         metadata: json(row, "metadata")?,
         history_for: head.history_for,
+        slow_mode_seconds: small(row, "slow_mode_seconds")?,
+        quota: head.quota,
         created_at: Timestamp(row.try_get("created_at")?),
         last_message_at: head.last_message_at,
         last_seq: head.last_seq,
@@ -277,6 +279,10 @@ async fn update(tx: &mut Connection, id: RoomId, user: UserId, patch: RoomPatch)
             .bind(metadata.as_ref().map(|m| m.get()))
             .execute()
             .await?;
+    }
+    if let Some(seconds) = patch.slow_mode_seconds {
+        let query = tx.query("update room set slow_mode_seconds = $2 where id = $1").bind(id.as_str());
+        query.bind(i64::from(seconds)).execute().await?;
     }
     let Some(title) = patch.title else { return Ok(None) };
     let changed = tx

@@ -7,8 +7,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::database::{Connection, Row, Sql, together};
 use crate::error::{Error, Result};
 use crate::model::{
-    Commit, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId,
-    RoomKind, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
+    Commit, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, QuotaName, Role,
+    RoomId, RoomKind, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
 };
 
 /// A row whose text is none of the values its column may hold: the database was written by something else.
@@ -25,6 +25,12 @@ pub(super) fn number(row: &Row, column: &str) -> Result<u64> {
 /// A number for the database, which counts no higher than `i64`; nothing ours ever does.
 pub(super) fn sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A number of a column that holds small ones: `integer`, which is shorter on PostgreSQL than on SQLite.
+pub(super) fn small(row: &Row, column: &str) -> Result<u32> {
+    let value: i32 = row.try_get(column)?;
+    u32::try_from(value).map_err(|e| Error::internal("reading a number", e))
 }
 
 fn time(row: &Row, column: &str) -> Result<Option<Timestamp>> {
@@ -57,7 +63,7 @@ pub(super) fn user(row: &Row) -> Result<User> {
 macro_rules! head_columns {
     () => {
         "(select id from history where only_one = 1) as history, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
-         r.member_count"
+         r.member_count, r.quota"
     };
 }
 
@@ -88,6 +94,7 @@ pub(super) fn head(row: &Row) -> Result<Head> {
         last_seq: number(row, "last_seq")?,
         rev: number(row, "rev")?,
         last_message_at: time(row, "last_message_at")?,
+        quota: row.try_get::<Option<String>>("quota")?.map(QuotaName::trusted),
     })
 }
 
@@ -142,6 +149,10 @@ pub(super) struct InRoom {
     pub(super) member: Option<Member>,
     /// The caller.
     pub(super) user: User,
+    /// Seconds between two messages of one member.
+    pub(super) slow_mode_seconds: u32,
+    /// When the caller, who is a member, sent something last.
+    pub(super) last_sent_at: Option<Timestamp>,
 }
 
 /// A room with what must be known of the caller, and whatever else is asked for.
@@ -154,6 +165,7 @@ macro_rules! in_room_sql {
             member_columns!(),
             ", ",
             user_columns!(),
+            ", r.slow_mode_seconds, m.last_sent_at",
             $columns,
             r#" from room r join "user" u on u.id = $2
              left join member m on m.room_id = r.id and m.user_id = u.id "#,
@@ -216,12 +228,19 @@ pub(super) use move_head;
 macro_rules! insert_message {
     () => {
         "insert into message (room_id, seq, rev, created_at, id, hash, sender_id, sender_name, sender_avatar_url,
-                              content, content_type, metadata, reply_to)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+                              content, content_type, metadata, reply_to, moderation)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
     };
 }
 
-/// What a send writes: the message, the room's head, and that the sender has read it.
+/// What a send writes: the message, the room's head, and that the sender has read it and sent something then.
+const SEND: Sql = together!(
+    head: move_head!(),
+    position: "update member set last_read_seq = $2, last_sent_at = $4 where room_id = $1 and user_id = $7",
+    => insert_message!()
+);
+
+/// The same where it does not count as the sender's: the application wrote it.
 const APPEND: Sql = together!(
     head: move_head!(),
     position: "update member set last_read_seq = $2 where room_id = $1 and user_id = $7",
@@ -233,7 +252,14 @@ const EVENT: Sql = together!(head: move_head!(), => insert_message!());
 
 impl InRoom {
     fn from(row: &Row, room: &RoomId) -> Result<Self> {
-        Ok(Self { id: room.clone(), head: head(row)?, member: member(row)?, user: user(row)? })
+        Ok(Self {
+            id: room.clone(),
+            head: head(row)?,
+            member: member(row)?,
+            user: user(row)?,
+            slow_mode_seconds: small(row, "slow_mode_seconds")?,
+            last_sent_at: time(row, "last_sent_at")?,
+        })
     }
 
     /// The caller's membership, or the answer for one who has none.
@@ -293,7 +319,12 @@ pub(super) fn no_member(kind: RoomKind) -> Error {
     if kind == RoomKind::Public { Error::NotAMember } else { Error::RoomNotFound }
 }
 
-/// Writes a message that one sent: with it the room's head, and the sender's read position.
+/// Writes a message that one sent: with it the room's head, the sender's read position, and when they sent it.
+pub(super) async fn send_message(tx: &mut Connection, message: &Message, hash: &[u8]) -> Result<()> {
+    write_message(tx, SEND, message, hash).await
+}
+
+/// Writes a message in somebody's name: with it the room's head, and their read position.
 pub(super) async fn append_message(tx: &mut Connection, message: &Message, hash: &[u8]) -> Result<()> {
     write_message(tx, APPEND, message, hash).await
 }
@@ -313,6 +344,7 @@ async fn write_message(tx: &mut Connection, statement: Sql, message: &Message, h
         .bind(message.content_type.as_str())
         .bind(message.metadata.as_ref().map(|m| m.get()))
         .bind(message.reply_to.as_ref().map(MessageId::as_str))
+        .bind(message.moderation.map(Moderation::as_str))
         .execute()
         .await
         .map(drop)

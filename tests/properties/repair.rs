@@ -95,6 +95,7 @@ fn head(rev: u64, last_seq: u64) -> Head {
         rev,
         last_message_at: None,
         member_count: 1,
+        quota: None,
     }
 }
 

@@ -104,7 +104,7 @@ async fn use_everything(store: &Store, n: u64) {
     let mut answer = draft("an answer");
     answer.reply_to = Some(message.id.clone());
     store.append(&id, &ann, answer).await.unwrap();
-    store.edit(&id, &ann, &message.id, "second".to_owned()).await.unwrap();
+    store.edit(&id, &ann, &message.id, "second".to_owned(), None).await.unwrap();
     store.react(&id, &ann, &message.id, "👍".to_owned(), true).await.unwrap();
     store.delete(&id, &ann, &message.id).await.unwrap();
     let middle = 400 + 10 * n;
@@ -136,7 +136,7 @@ async fn use_everything(store: &Store, n: u64) {
     let comer = caller(&format!("new{n}"));
     store.ensure_user(&comer).await.unwrap();
     store.change_member(&id, &ann, &comer.id, MemberChange::Put(None)).await.unwrap();
-    let patch = RoomPatch { title: Some(Some(format!("title {n}"))), metadata: None };
+    let patch = RoomPatch { title: Some(Some(format!("title {n}"))), metadata: None, slow_mode_seconds: Some(1) };
     store.update_room(&id, &ann, patch).await.unwrap();
     store.create_room(&ann, NewRoom { member_ids: vec![comer.id], ..new_room(RoomKind::Group) }).await.unwrap();
 }
@@ -170,7 +170,7 @@ async fn on_an_empty_database_a_message_is_looked_up_by_all_that_is_known_of_it(
     store.create_room(&ann, new).await.unwrap();
     for n in 0..RUNS {
         let message = store.append(&room("r"), &ann, draft("first")).await.unwrap().message;
-        store.edit(&room("r"), &ann, &message.id, format!("second {n}")).await.unwrap();
+        store.edit(&room("r"), &ann, &message.id, format!("second {n}"), None).await.unwrap();
     }
     store.close().await;
     drop(guard);

@@ -1,6 +1,8 @@
 //! The admin side: what the application's own backend and administrators may do. Every route of it stands behind
 //! [`admit`], which lets in only those two and writes one line of audit for each call, whatever came of it.
 
+mod moderation;
+mod quotas;
 mod users;
 
 use axum::Router;
@@ -19,6 +21,13 @@ use crate::model::{Principal, UserId, UserRole};
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/api/admin/users/{userId}", get(users::show))
+        .route("/api/admin/moderation", get(moderation::queue))
+        .route(
+            "/api/admin/rooms/{roomId}/messages/{messageId}/moderation",
+            get(moderation::show).put(moderation::decide),
+        )
+        .route("/api/admin/quotas", get(quotas::list))
+        .route("/api/admin/quotas/{name}", get(quotas::show).put(quotas::put).delete(quotas::remove))
         .route_layer(from_fn_with_state(state.clone(), admit))
 }
 
