@@ -80,7 +80,7 @@ fn entry(line: &str) -> Result<(Action, &str), &'static str> {
         return Err("a word or phrase has at most 200 characters");
     }
     let folded = fold(word);
-    if !folded.chars().any(|c| !c.is_whitespace()) { Err("names no word") } else { Ok((action, word)) }
+    if folded.chars().any(|c| !c.is_whitespace()) { Ok((action, word)) } else { Err("names no word") }
 }
 
 /// One spelling for all that look or are meant alike: compatibility forms composed (NFKC), no case, nothing that

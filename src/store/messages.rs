@@ -223,7 +223,10 @@ fn check_slow_mode(room: &InRoom, role: Role, now: Timestamp) -> Result<()> {
     };
     let wait = Duration::from_secs(u64::from(room.slow_mode_seconds));
     let since = Duration::from_micros(u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0));
-    if since < wait { Err(Error::SlowMode { retry_after: wait - since }) } else { Ok(()) }
+    match wait.saturating_sub(since) {
+        Duration::ZERO => Ok(()),
+        retry_after => Err(Error::SlowMode { retry_after }),
+    }
 }
 
 fn written(room: &InRoom, message: Message) -> Written {
