@@ -11,7 +11,7 @@ use crate::auth::request::Browsers;
 use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::chat::{Chat, Parts};
-use crate::config::{Config, ConfigError, Identity, Switch};
+use crate::config::{Config, ConfigError, Identity, RoomCreate, Switch};
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
@@ -107,6 +107,7 @@ impl Server {
             limits,
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
+            users_make_rooms: config.room_create == RoomCreate::Users,
         });
         // After whoever listens to it listens.
         if let Some(redis) = &redis {

@@ -1,11 +1,11 @@
 //! What instances tell each other: commits on their way out, and what is heard on its way in.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Chat;
 use crate::broker::{Bucket, Cause, Heard, Sent};
-use crate::model::Commit;
+use crate::model::{Commit, UserChange};
 use crate::protocol::publication::{Aside, AsideKind, BusMessage, Publication};
 use crate::telemetry;
 
@@ -19,10 +19,15 @@ impl Chat {
         if !self.0.broker.has_others() {
             return Sent::done();
         }
-        let (room, users) = (&commit.room_id, &commit.users);
-        let buckets: HashSet<Bucket> = users.iter().map(|change| Bucket::of(change.user_id.as_str())).collect();
+        let room = &commit.room_id;
+        // To each bucket its own users: one commit may be about a thousand of them.
+        let mut buckets: HashMap<Bucket, Vec<UserChange>> = HashMap::new();
+        for change in &commit.users {
+            buckets.entry(Bucket::of(change.user_id.as_str())).or_default().push(change.clone());
+        }
         let mut messages = Vec::with_capacity(1 + buckets.len());
-        messages.extend(buckets.into_iter().map(|bucket| (bucket, BusMessage::User(publication.for_users()))));
+        let to_users = |(bucket, users)| (bucket, BusMessage::User(publication.for_users(users)));
+        messages.extend(buckets.into_iter().map(to_users));
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
         let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
         self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)

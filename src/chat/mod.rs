@@ -2,6 +2,7 @@
 //! bus, in that order and only here. What is acknowledged was committed; what is shown was committed before it was
 //! shown; and what was committed is applied here even if whoever asked for it is gone.
 
+mod administration;
 mod bus;
 mod following;
 mod messages;
@@ -31,6 +32,7 @@ use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
 
+pub use administration::{MemberInput, RoomSettings};
 pub use following::{Begin, CatchUp, Followed};
 pub use messages::Accepted;
 pub use polling::{ListMeta, NamedMeta, wait_of};
@@ -75,6 +77,7 @@ struct Inner {
     limits: Limits,
     lifecycle: Lifecycle,
     message_chars: usize,
+    users_make_rooms: bool,
     users: Memory<UserId, Arc<User>>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
     newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
@@ -102,6 +105,8 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Longest message, in characters.
     pub message_chars: usize,
+    /// Whether anyone may make rooms, or only the admin side.
+    pub users_make_rooms: bool,
 }
 
 /// How the service is, for whoever runs it.
@@ -118,7 +123,7 @@ pub struct Readiness {
 impl Chat {
     /// The service of these parts. Starts the tasks that listen, look and forget.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars } = parts;
+        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars, users_make_rooms } = parts;
         let chat = Self(Arc::new(Inner {
             history: RwLock::new(store.history().clone()),
             store,
@@ -130,6 +135,7 @@ impl Chat {
             limits,
             lifecycle,
             message_chars,
+            users_make_rooms,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
             pages: Memory::builder()
                 .max_capacity(PAGE_BYTES)

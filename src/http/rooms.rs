@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AppState;
@@ -12,6 +12,7 @@ use super::extract::{Authenticated, Json as Body, Path, Query};
 use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
 use crate::model::{RoomId, RoomKind};
+use crate::protocol::present;
 
 /// Rooms or members in a list if the caller names no number.
 const DEFAULT_LIST: u32 = 50;
@@ -79,10 +80,6 @@ pub(super) struct PatchBody {
     title: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     metadata: Option<Option<Map<String, Value>>>,
-}
-
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// `PATCH /api/chat/rooms/{roomId}`

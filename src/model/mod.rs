@@ -11,8 +11,10 @@ pub mod user;
 
 pub use commit::{Changes, Commit, UserChange, UserChangeKind};
 pub use id::{History, MessageId, RoomId, UserId};
-pub use message::{ContentType, Draft, DraftInput, Effect, EventKind, Message, Moderation, Reaction, SystemEvent};
-pub use permission::{Action, permits};
-pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind};
+pub use message::{
+    ContentType, Draft, DraftInput, Effect, EventKind, Message, Moderation, PostInput, Reaction, SystemEvent,
+};
+pub use permission::{Action, outranks, permits};
+pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind, WholeRoom};
 pub use time::Timestamp;
 pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, User, UserRole};

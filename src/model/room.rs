@@ -213,3 +213,16 @@ pub struct ReadPosition {
     /// How many lie above it.
     pub unread_count: u64,
 }
+
+/// A room as the admin side sees it: nobody's place in it, and what only the admin side sets.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WholeRoom {
+    /// The room, with its last message and its first members.
+    #[serde(flatten)]
+    pub room: Room,
+    /// Seconds between two messages of one member; 0 is none.
+    pub slow_mode_seconds: u64,
+    /// The daily quota that messages in it count for.
+    pub quota: Option<String>,
+}

@@ -149,16 +149,10 @@ impl Publication {
         }
     }
 
-    /// What those who follow its users need of it.
+    /// What those who follow some of its users need of it.
     #[must_use]
-    pub fn for_users(&self) -> Self {
-        Self {
-            history: self.history.clone(),
-            room_id: self.room_id.clone(),
-            changes: Vec::new(),
-            users: self.users.clone(),
-            ..*self
-        }
+    pub fn for_users(&self, users: Vec<UserChange>) -> Self {
+        Self { history: self.history.clone(), room_id: self.room_id.clone(), changes: Vec::new(), users, ..*self }
     }
 
     fn header(&self) -> Committed<'_> {

@@ -66,22 +66,13 @@ impl Store {
         self.writer
             .run(turn, move |tx| {
                 Box::pin(async move {
-                    let (mut room, mut message) = find_message(tx, &room, &user, &id).await?;
+                    let (mut room, message) = find_message(tx, &room, &user, &id).await?;
                     let action = if message.sender_id == user { Action::ChangeOwn } else { Action::DeleteOther };
                     if message.deleted_at.is_some() {
                         return Ok(unchanged(&room, message));
                     }
                     may_change(&room, &message, action)?;
-                    message.content = String::new();
-                    message.metadata = None;
-                    message.reactions = empty_list()?;
-                    message.deleted_at = Some(Timestamp::now());
-                    tx.query("delete from reaction where room_id = $1 and seq = $2")
-                        .bind(room.id.as_str())
-                        .bind(sql(message.seq))
-                        .execute()
-                        .await?;
-                    change(tx, &mut room, message).await
+                    blank(tx, &mut room, message).await
                 })
             })
             .await
@@ -121,7 +112,7 @@ fn empty_list() -> Result<Box<RawValue>> {
     RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))
 }
 
-fn unchanged(room: &InRoom, message: Message) -> Written {
+pub(super) fn unchanged(room: &InRoom, message: Message) -> Written {
     Written { message: message.into(), history: room.head.history.clone(), commit: None }
 }
 
@@ -163,7 +154,7 @@ async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft) -
     Ok(written(&room, message))
 }
 
-fn written(room: &InRoom, message: Message) -> Written {
+pub(super) fn written(room: &InRoom, message: Message) -> Written {
     let message = Arc::new(message);
     let commit = room.commit(vec![message.clone()], Vec::new());
     Written { message, history: room.head.history.clone(), commit: Some(commit) }
@@ -175,6 +166,20 @@ const CHANGE: Sql = together!(
     => "update message set rev = $3, content = $6, metadata = $7, reactions = $8, edited_at = $9, deleted_at = $10
         where room_id = $1 and seq = $5"
 );
+
+/// Takes away what a message says. Its place stays.
+pub(super) async fn blank(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
+    message.content = String::new();
+    message.metadata = None;
+    message.reactions = empty_list()?;
+    message.deleted_at = Some(Timestamp::now());
+    tx.query("delete from reaction where room_id = $1 and seq = $2")
+        .bind(room.id.as_str())
+        .bind(sql(message.seq))
+        .execute()
+        .await?;
+    change(tx, room, message).await
+}
 
 /// Stores a message's new state under the room's next `rev`.
 async fn change(tx: &mut Connection, room: &mut InRoom, mut message: Message) -> Result<Written> {
@@ -220,7 +225,7 @@ fn may_change(room: &InRoom, message: &Message, action: Action) -> Result<()> {
     Ok(())
 }
 
-async fn exists(tx: &mut Connection, room: &RoomId, id: &MessageId) -> Result<bool> {
+pub(super) async fn exists(tx: &mut Connection, room: &RoomId, id: &MessageId) -> Result<bool> {
     let found = tx.query("select 1 from message where room_id = $1 and id = $2").bind(room.as_str()).bind(id.as_str());
     Ok(found.fetch_optional().await?.is_some())
 }

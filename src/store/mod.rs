@@ -9,6 +9,7 @@
 //! It runs on SQLite and on PostgreSQL. `database` lets both be asked by one text, `writer` gathers writes into
 //! transactions, `sqlite` and `postgres` open one and know its errors; the rest is statements, by what they are about.
 
+mod administration;
 mod database;
 mod members;
 mod messages;
@@ -33,6 +34,7 @@ use database::{Connection, Database};
 use rows::user_columns;
 use writer::{Turn, Writer};
 
+pub use administration::{WantedMember, WantedRoom};
 pub use opening::{OpenError, Settings};
 
 /// Where a page of rooms goes on: after the room of this time and id.
@@ -145,6 +147,8 @@ pub enum MemberChange {
     Put(Option<Role>),
     /// Remove them, or leave.
     Remove,
+    /// Remove them if they are there, and keep them from coming back.
+    Ban,
 }
 
 /// The database. Cloning it is cheap.
