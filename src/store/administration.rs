@@ -356,6 +356,10 @@ async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> 
         set_text(tx, "update room set metadata = $2 where id = $1", room, &text).await?;
     }
     if let Some(quota) = &wanted.quota {
+        if let Some(name) = quota {
+            let known = tx.query("select 1 from quota where name = $1").bind(name.as_str()).fetch_optional().await?;
+            known.ok_or_else(|| Error::invalid("quota", format!("there is no quota of this name: {name}")))?;
+        }
         set_text(tx, "update room set quota = $2 where id = $1", room, quota).await?;
     }
     if let Some(seconds) = wanted.slow_mode_seconds {
