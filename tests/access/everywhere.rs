@@ -38,12 +38,12 @@ async fn a_revocation_at_one_instance_closes_sockets_at_the_other_with_redis_and
     cluster.people(["ann"]).await;
     cluster.bus_is("proven").await;
     let (median, worst) = times(&cluster, 50, "up").await;
-    println!("revoked to closed elsewhere, with Redis: p50 {median:?}, worst {worst:?}");
+    eprintln!("revoked to closed elsewhere, with Redis: p50 {median:?}, worst {worst:?}");
     assert!(worst < WITH_REDIS, "{worst:?}");
     cluster.redis_mut().kill();
     cluster.bus_is("unproven").await;
     let (median, worst) = times(&cluster, 20, "down").await;
-    println!("revoked to closed elsewhere, Redis killed: p50 {median:?}, worst {worst:?}");
+    eprintln!("revoked to closed elsewhere, Redis killed: p50 {median:?}, worst {worst:?}");
     assert!(worst < WITHOUT, "{worst:?}");
 }
 
@@ -143,7 +143,7 @@ async fn a_user_is_read_once_for_all_instances_and_then_from_memory() {
     let queries = there.metric("tidings_queries_total", &[]).await - before;
     let of = async |result: &str| there.metric("tidings_cache_total", &["key=\"user\"", result]).await;
     let (memory, hit, miss) = (of("memory").await, of("hit").await, of("miss").await);
-    println!(
+    eprintln!(
         "1,000 sessions of 100 users: {queries} queries; {memory} from memory, {hit} from Redis, {miss} from the database"
     );
     // What the instance asks for itself is among them.

@@ -6,7 +6,7 @@ use super::{application, with};
 use crate::support::{Api, SECRET, TestServer, claims, in_seconds, make_room, say};
 
 /// A token of ann, issued then, that says this.
-fn saying(issued: i64, says: Value) -> String {
+fn saying(issued: i64, says: &Value) -> String {
     let mut all = claims("ann");
     all["iat"] = json!(in_seconds(issued));
     for (name, value) in says.as_object().unwrap() {
@@ -22,8 +22,8 @@ async fn session(server: &TestServer, token: &str) -> Value {
 #[tokio::test]
 async fn the_newest_token_counts_and_an_older_one_says_nothing_new() {
     let server = TestServer::start().await;
-    let old = saying(-100, json!({ "role": "CUSTOMER", "name": "Ann" }));
-    let new = saying(-50, json!({ "role": "PARTNER", "name": "Ann B.", "picture": "https://example.com/a.png" }));
+    let old = saying(-100, &json!({ "role": "CUSTOMER", "name": "Ann" }));
+    let new = saying(-50, &json!({ "role": "PARTNER", "name": "Ann B.", "picture": "https://example.com/a.png" }));
     assert_eq!(session(&server, &old).await["role"], "CUSTOMER");
     for token in [&new, &old] {
         let session = session(&server, token).await;
@@ -31,7 +31,7 @@ async fn the_newest_token_counts_and_an_older_one_says_nothing_new() {
         assert_eq!(session["user"], json!({ "id": "ann", "name": "Ann B.", "avatarUrl": "https://example.com/a.png" }));
     }
     // What a newer one leaves out stays as it was.
-    let silent = saying(-10, json!({ "name": null }));
+    let silent = saying(-10, &json!({ "name": null }));
     assert_eq!(session(&server, &silent).await["user"]["name"], "Ann B.");
     let server = server.restart().await;
     assert_eq!(session(&server, &old).await["role"], "PARTNER");
@@ -51,7 +51,7 @@ async fn what_the_admin_side_set_wins_until_it_lets_go() {
     let set = admin.put(path, body.clone()).await.ok(200);
     assert_eq!(set["set"], json!({ "name": true, "avatarUrl": false, "role": true, "partner": true }));
     assert_eq!(admin.put(path, body).await.ok(200), set);
-    let token = saying(-10, json!({ "name": "Ann", "role": "ADMIN", "picture": "https://example.com/a.png" }));
+    let token = saying(-10, &json!({ "name": "Ann", "role": "ADMIN", "picture": "https://example.com/a.png" }));
     let mine = session(&server, &token).await;
     assert_eq!(mine["role"], "PARTNER");
     assert_eq!(mine["partner"], json!({ "id": "p1", "status": "APPROVED" }));
