@@ -8,11 +8,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AppState;
-use super::extract::{Authenticated, Json as Body, Path, Query};
+use super::extract::{Authenticated, Json as Body, Path, Query, present};
 use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
 use crate::model::{RoomId, RoomKind};
-use crate::protocol::present;
 
 /// Rooms or members in a list if the caller names no number.
 const DEFAULT_LIST: u32 = 50;

@@ -45,6 +45,9 @@ async fn a_room_is_made_with_its_members_and_the_same_again_changes_nothing() {
     application.get(&admin("nowhere", "")).await.problem(404, "room_not_found");
     // A stub comes with their first token, and is a member already.
     assert_eq!(meta(&server.api("cara"), "b7").await["lastSeq"], 1);
+    server.people(["ann"]).await;
+    let now = application.get(&admin("b7", "/members")).await.ok(200);
+    assert_eq!(each(&now["members"], "name"), ["Ann of the shop", "Ben", "Cara"], "what was set here stays");
 }
 
 #[tokio::test]

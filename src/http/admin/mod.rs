@@ -3,6 +3,7 @@
 
 mod members;
 mod messages;
+mod revocations;
 mod rooms;
 mod users;
 
@@ -11,7 +12,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, put};
+use axum::routing::{delete, get, post, put};
 
 use crate::error::{Error, Result};
 use crate::http::AppState;
@@ -21,7 +22,11 @@ use crate::model::{Principal, UserId, UserRole};
 /// All routes of the admin side.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
-        .route("/api/admin/users/{userId}", get(users::show))
+        .route("/api/admin/users/{userId}", get(users::show).put(users::put))
+        .route("/api/admin/users/{userId}/suspension", put(users::suspend).delete(users::restore))
+        .route("/api/admin/users/{userId}/disconnect", post(users::disconnect))
+        .route("/api/admin/sessions/{sessionId}/disconnect", post(revocations::disconnect))
+        .route("/api/admin/revocations", post(revocations::create))
         .route("/api/admin/rooms/{roomId}", get(rooms::show).put(rooms::put))
         .route("/api/admin/rooms/{roomId}/members", get(members::list))
         .route("/api/admin/rooms/{roomId}/members/{userId}", put(members::put).delete(members::remove))

@@ -377,15 +377,17 @@ impl Plan {
     }
 }
 
-/// Makes those users who are not known yet. Their first token fills in what is not said here.
+/// Makes those users who are not known yet. What is said of them here the admin side has set; their first token fills in
+/// the rest.
 async fn add_stubs(tx: &mut Connection, members: &[WantedMember]) -> Result<()> {
     const STUBS: Sql = Sql {
-        sqlite: r#"insert into "user" (id, name, avatar_url, role, created_at)
+        sqlite: r#"insert into "user" (id, name, avatar_url, role, created_at, name_set, avatar_set)
             select value ->> 'user_id', coalesce(value ->> 'name', value ->> 'user_id'), value ->> 'avatar_url',
-                   'CUSTOMER', $2
+                   'CUSTOMER', $2, value ->> 'name' is not null, value ->> 'avatar_url' is not null
             from json_each($1) where true on conflict (id) do nothing"#,
-        postgres: r#"insert into "user" (id, name, avatar_url, role, created_at)
-            select x.user_id, coalesce(x.name, x.user_id), x.avatar_url, 'CUSTOMER', $2
+        postgres: r#"insert into "user" (id, name, avatar_url, role, created_at, name_set, avatar_set)
+            select x.user_id, coalesce(x.name, x.user_id), x.avatar_url, 'CUSTOMER', $2,
+                   x.name is not null, x.avatar_url is not null
             from json_to_recordset(cast($1 as json)) as x (user_id text, name text, avatar_url text)
             order by x.user_id collate "C" on conflict (id) do nothing"#,
     };
