@@ -8,7 +8,7 @@ pub mod publication;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::error::{Details, Error, Result};
@@ -109,6 +109,11 @@ pub fn parse_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
     })?;
     json.end().map_err(|error| Error::invalid("body", error.to_string()))?;
     Ok(value)
+}
+
+/// Tells a field that is `null`, and so takes a value away, from one that is absent, and so leaves it.
+pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// What the service says.
@@ -300,6 +305,10 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Rooms one connection may be subscribed to.
     pub rooms_per_connection: usize,
+    /// Connections one user may have to an instance; 0: no limit.
+    pub connections_per_user: u32,
+    /// Polls of one user that an instance holds; 0: no limit.
+    pub polls_per_user: u32,
     /// Messages a user may send per second, in the long run; 0: no limit.
     pub sends_per_second: u32,
 }

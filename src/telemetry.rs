@@ -49,7 +49,10 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_counter!(GARBAGE, "Messages of the bus that could not be read");
     metrics::describe_gauge!(BUS_PROVEN, "1 while this instance is sure to hear what others publish");
     metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
-    metrics::describe_counter!(MODERATION, "Messages that were looked at before they were written, by who looked and what was said");
+    metrics::describe_counter!(
+        MODERATION,
+        "Messages that were looked at before they were written, by who looked and what was said"
+    );
     metrics::describe_counter!(MODERATION_HOOK_MS, "Milliseconds spent waiting for the moderation hook");
     Some(handle)
 }

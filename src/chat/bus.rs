@@ -1,11 +1,11 @@
 //! What instances tell each other: commits on their way out, and what is heard on its way in.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Chat;
 use crate::broker::{Bucket, Cause, Heard, Sent};
-use crate::model::Commit;
+use crate::model::{Commit, UserChange};
 use crate::protocol::publication::{Aside, AsideKind, BusMessage, Publication};
 use crate::telemetry;
 
@@ -19,10 +19,15 @@ impl Chat {
         if !self.0.broker.has_others() {
             return Sent::done();
         }
-        let (room, users) = (&commit.room_id, &commit.users);
-        let buckets: HashSet<Bucket> = users.iter().map(|change| Bucket::of(change.user_id.as_str())).collect();
+        let room = &commit.room_id;
+        // To each bucket its own users: one commit may be about a thousand of them.
+        let mut buckets: HashMap<Bucket, Vec<UserChange>> = HashMap::new();
+        for change in &commit.users {
+            buckets.entry(Bucket::of(change.user_id.as_str())).or_default().push(change.clone());
+        }
         let mut messages = Vec::with_capacity(1 + buckets.len());
-        messages.extend(buckets.into_iter().map(|bucket| (bucket, BusMessage::User(publication.for_users()))));
+        let to_users = |(bucket, users)| (bucket, BusMessage::User(publication.for_users(users)));
+        messages.extend(buckets.into_iter().map(to_users));
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
         let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
         self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)
@@ -58,6 +63,7 @@ impl Chat {
                 }
                 // Of another history: one of the two instances has not noticed yet. The database tells which.
                 Heard::Message(BusMessage::Commit(_) | BusMessage::User(_)) => self.0.look.notify_one(),
+                Heard::Message(BusMessage::Access) => self.access_hinted(),
                 Heard::Message(BusMessage::Aside(aside)) => self.tell_aside(&aside),
                 Heard::Message(BusMessage::Probe(_)) => {}
                 Heard::Missed(cause) => self.distrust(cause),
@@ -70,6 +76,7 @@ impl Chat {
         tracing::info!(cause = cause.as_str(), "the bus may have missed something; comparing with the database");
         self.0.hub.distrust();
         self.0.look.notify_one();
+        self.access_hinted();
     }
 
     /// Gives a best-effort frame of another instance to those who read here.

@@ -2,6 +2,8 @@
 //! bus, in that order and only here. What is acknowledged was committed; what is shown was committed before it was
 //! shown; and what was committed is applied here even if whoever asked for it is gone.
 
+mod access;
+mod administration;
 mod bus;
 mod following;
 mod messages;
@@ -13,6 +15,7 @@ mod reading;
 mod repair;
 mod rooms;
 mod tail;
+mod users;
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -27,13 +30,16 @@ use crate::error::{Error, Result};
 use crate::hub::{Hub, NewestPage};
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
-use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
+use crate::model::{Commit, History, RoomId, UserId};
 use crate::moderation::Screen;
 use crate::presence::Presence;
 use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
+use access::Access;
+use users::KnownUser;
 
+pub use administration::{MemberInput, RoomSettings};
 pub use following::{Begin, CatchUp, Followed};
 pub use messages::Accepted;
 pub use polling::{ListMeta, NamedMeta, wait_of};
@@ -79,7 +85,10 @@ struct Inner {
     screen: Screen,
     lifecycle: Lifecycle,
     message_chars: usize,
-    users: Memory<UserId, Arc<User>>,
+    users_make_rooms: bool,
+    access: Access,
+    most: Most,
+    users: Memory<UserId, KnownUser>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
     newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
     /// The tail check should look now, and not only at its next turn.
@@ -108,6 +117,19 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Longest message, in characters.
     pub message_chars: usize,
+    /// Whether anyone may make rooms, or only the admin side.
+    pub users_make_rooms: bool,
+    /// What one user may have open at once.
+    pub most: Most,
+}
+
+/// What one user may have open at this instance at the same time.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Connections.
+    pub connections: usize,
+    /// Held polls.
+    pub polls: usize,
 }
 
 /// How the service is, for whoever runs it.
@@ -124,7 +146,19 @@ pub struct Readiness {
 impl Chat {
     /// The service of these parts. Starts the tasks that listen, look and forget.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, broker, cache, presence, redis, limits, screen, lifecycle, message_chars } = parts;
+        let Parts {
+            store,
+            broker,
+            cache,
+            presence,
+            redis,
+            limits,
+            screen,
+            lifecycle,
+            message_chars,
+            most,
+            users_make_rooms,
+        } = parts;
         let chat = Self(Arc::new(Inner {
             history: RwLock::new(store.history().clone()),
             store,
@@ -137,6 +171,9 @@ impl Chat {
             screen,
             lifecycle,
             message_chars,
+            access: Access::default(),
+            most,
+            users_make_rooms,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
             pages: Memory::builder()
                 .max_capacity(PAGE_BYTES)
@@ -154,6 +191,8 @@ impl Chat {
     fn start(&self) {
         let lifecycle = &self.0.lifecycle;
         let (listen, look, present, sweep) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let access = self.clone();
+        lifecycle.supervise("access", move || access.clone().follow_access());
         lifecycle.supervise("listen", move || listen.clone().listen());
         lifecycle.supervise("tail check", move || look.clone().check_tails());
         lifecycle.supervise("presence", move || present.clone().watch_presence());
@@ -177,27 +216,6 @@ impl Chat {
             bus: self.0.broker.status(),
             redis: self.0.redis.as_ref().and_then(Redis::fault),
         }
-    }
-
-    /// The user behind a token, made from its claims if they come for the first time.
-    pub async fn user(&self, caller: &Caller) -> Result<Arc<User>> {
-        let load = async {
-            let user = self.0.store.ensure_user(caller).await?;
-            self.0.cache.keep_user(&user).await;
-            Ok::<_, Error>(Arc::new(user))
-        };
-        // One reads for all who ask at the same time; a failure is not kept.
-        self.0.users.try_get_with_by_ref(&caller.id, load).await.map_err(|error: Arc<Error>| (*error).clone())
-    }
-
-    /// A user, as the admin side sees them.
-    pub async fn user_of(&self, id: &UserId) -> Result<User> {
-        self.0.store.user(id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))
-    }
-
-    /// What the service knows of who calls.
-    pub async fn session(&self, caller: &Caller) -> Result<Session> {
-        Ok(Session::new(&*self.user(caller).await?, caller.expires_at()))
     }
 
     /// Runs a write and tells everyone here of it, in a task of its own: whoever hangs up must not cut the way
@@ -231,6 +249,7 @@ impl Chat {
                 now = tick.tick() => {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
+                    self.0.access.sweep();
                     self.leave_buckets();
                     metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
                 }

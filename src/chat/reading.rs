@@ -159,12 +159,12 @@ impl Chat {
 
 /// The `before` of the page before this one. By place, a page has one before it unless it holds the first message that
 /// this reader may see.
-fn previous(page: &Page) -> Option<u64> {
+pub(super) fn previous(page: &Page) -> Option<u64> {
     let first_seq = page.member.first_seq(page.head.history_for);
     page.messages.first().map(|m| m.seq).filter(|seq| *seq > first_seq)
 }
 
-fn encode(messages: &[Arc<Message>]) -> Result<Arc<RawValue>> {
+pub(super) fn encode(messages: &[Arc<Message>]) -> Result<Arc<RawValue>> {
     to_raw_value(messages).map(Arc::from).map_err(|error| Error::internal("encoding a page", error))
 }
 

@@ -6,13 +6,15 @@ use serde_json::{Map, Value};
 use super::Chat;
 use crate::error::{Error, Result};
 use crate::model::message::{check_metadata, check_text};
-use crate::model::{Caller, HistoryFor, MemberView, Role, Room, RoomId, RoomKind, UserId};
+use crate::model::{Caller, HistoryFor, MemberView, Role, Room, RoomId, RoomKind, UserId, UserRole};
 use crate::store::{MemberChange, NewRoom, RoomCursor, RoomPatch};
 
 /// Longest title, in characters.
-const TITLE_CHARS: usize = 120;
+pub(super) const TITLE_CHARS: usize = 120;
 /// Longest key, in bytes.
 const KEY_BYTES: usize = 120;
+/// Why a person cannot make a room where only the admin side does.
+const BY_THE_APPLICATION: &str = "here the application makes the rooms, by `PUT /api/admin/rooms/{roomId}`";
 /// Members one can make a room with.
 const MEMBERS: usize = 200;
 
@@ -36,12 +38,8 @@ impl RoomInput {
         if let Some(title) = &self.title {
             check_text("title", title, TITLE_CHARS)?;
         }
-        if self
-            .key
-            .as_ref()
-            .is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES || key.chars().any(char::is_control))
-        {
-            return Err(Error::invalid("key", format!("1 to {KEY_BYTES} bytes without control characters")));
+        if let Some(key) = &self.key {
+            check_key(key)?;
         }
         if self.member_ids.len() > MEMBERS {
             return Err(Error::TooLarge { what: "memberIds", limit: format!("{MEMBERS} people") });
@@ -58,9 +56,19 @@ impl RoomInput {
     }
 }
 
+pub(super) fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() || key.len() > KEY_BYTES || key.chars().any(char::is_control) {
+        return Err(Error::invalid("key", format!("1 to {KEY_BYTES} bytes without control characters")));
+    }
+    Ok(())
+}
+
 impl Chat {
     /// Makes a room; returns it, and whether it is new.
     pub async fn create_room(&self, caller: &Caller, input: RoomInput) -> Result<(Room, bool)> {
+        if !self.0.users_make_rooms && self.user(caller).await?.role != UserRole::Admin {
+            return Err(Error::Forbidden(BY_THE_APPLICATION));
+        }
         let new = input.check()?;
         let (store, by) = (self.0.store.clone(), caller.id.clone());
         let write =
@@ -123,6 +131,16 @@ impl Chat {
         limit: u32,
     ) -> Result<(Vec<MemberView>, Option<(u64, UserId)>)> {
         self.follow(user, room).await?;
+        self.member_page(room, after, limit).await
+    }
+
+    /// The same, for whoever may see them.
+    pub(super) async fn member_page(
+        &self,
+        room: &RoomId,
+        after: Option<(u64, UserId)>,
+        limit: u32,
+    ) -> Result<(Vec<MemberView>, Option<(u64, UserId)>)> {
         let mut members = self.0.store.members(room, after, limit + 1).await?;
         let more = members.len() > limit as usize;
         members.truncate(limit as usize);
@@ -145,6 +163,11 @@ impl Chat {
     /// Removes someone, or leaves.
     pub async fn remove_member(&self, user: &UserId, room: &RoomId, member: &UserId) -> Result<()> {
         self.change_member(user, room, member, MemberChange::Remove).await
+    }
+
+    /// Removes someone if they are a member, and keeps them from coming back.
+    pub async fn ban_member(&self, user: &UserId, room: &RoomId, member: &UserId) -> Result<()> {
+        self.change_member(user, room, member, MemberChange::Ban).await
     }
 
     async fn change_member(&self, user: &UserId, room: &RoomId, member: &UserId, change: MemberChange) -> Result<()> {

@@ -114,6 +114,10 @@ pub struct Config {
     #[arg(long, env = "HEAD_SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub head_seconds: u64,
 
+    /// Who may make rooms: users, or only the application and its administrators, by /api/admin
+    #[arg(long, env = "ROOM_CREATE", default_value = "users", value_name = "users|service")]
+    pub room_create: RoomCreate,
+
     /// How the log is written
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
@@ -156,6 +160,15 @@ pub enum Switch {
     /// No.
     #[value(alias = "false")]
     Off,
+}
+
+/// Who may make rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoomCreate {
+    /// Anyone who may come in.
+    Users,
+    /// The admin side.
+    Service,
 }
 
 /// How the log is written.

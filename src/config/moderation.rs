@@ -25,12 +25,7 @@ pub struct ModerationSettings {
     pub moderation_hook_secret: Option<String>,
 
     /// File that holds the key instead
-    #[arg(
-        long,
-        env = "MODERATION_HOOK_SECRET_FILE",
-        value_name = "FILE",
-        conflicts_with = "moderation_hook_secret"
-    )]
+    #[arg(long, env = "MODERATION_HOOK_SECRET_FILE", value_name = "FILE", conflicts_with = "moderation_hook_secret")]
     pub moderation_hook_secret_file: Option<PathBuf>,
 
     /// Milliseconds an answer of the hook may take
@@ -66,9 +61,10 @@ impl ModerationSettings {
             (None, Some(_)) => {
                 Err(ConfigError::new("MODERATION_HOOK_URL", "is needed with a MODERATION_HOOK_SECRET: whom to ask"))
             }
-            (Some(_), None) => {
-                Err(ConfigError::new("MODERATION_HOOK_SECRET", "is needed with a MODERATION_HOOK_URL, which asks signed"))
-            }
+            (Some(_), None) => Err(ConfigError::new(
+                "MODERATION_HOOK_SECRET",
+                "is needed with a MODERATION_HOOK_URL, which asks signed",
+            )),
             (Some(_), Some(secret)) if secret.len() < SECRET_BYTES => Err(ConfigError::new(
                 "MODERATION_HOOK_SECRET",
                 format!("has {} bytes; at least {SECRET_BYTES} are needed, random ones", secret.len()),

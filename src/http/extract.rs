@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::model::{Caller, Principal};
 use crate::protocol::parse_bytes;
 
+pub(super) use crate::protocol::present;
+
 /// Longest body, in bytes.
 pub(super) const BODY_BYTES: usize = 256 << 10;
 
@@ -44,7 +46,10 @@ impl FromRequestParts<AppState> for Authenticated {
 pub(super) fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
     let token = state.browsers.token(&parts.headers)?;
     state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
-    state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)
+    let principal =
+        state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)?;
+    state.chat.admit(&principal)?;
+    Ok(principal)
 }
 
 /// Where an answer's time went, as `Server-Timing` and `X-Cache` tell it.

@@ -5,13 +5,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query};
 use super::rooms::{Paging, list_limit};
 use crate::error::{Error, Result};
-use crate::model::{Role, RoomId, UserId};
+use crate::model::{MemberView, Role, RoomId, UserId};
 
 /// `GET …/members`
 pub(super) async fn list(
@@ -21,12 +21,16 @@ pub(super) async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<impl IntoResponse> {
     let after = paging.cursor.as_deref().map(read_cursor).transpose()?;
-    let (members, next) = state.chat.members(&who.caller.id, &room, after, list_limit(paging.limit)?).await?;
-    let cursor = next.map(|(seq, id)| format!("{seq}~{id}"));
-    Ok(Json(json!({ "members": members, "cursor": cursor })))
+    Ok(listed(state.chat.members(&who.caller.id, &room, after, list_limit(paging.limit)?).await?))
 }
 
-fn read_cursor(cursor: &str) -> Result<(u64, UserId)> {
+/// A page of members, and where to go on.
+pub(super) fn listed((members, next): (Vec<MemberView>, Option<(u64, UserId)>)) -> Json<Value> {
+    let cursor = next.map(|(seq, id)| format!("{seq}~{id}"));
+    Json(json!({ "members": members, "cursor": cursor }))
+}
+
+pub(super) fn read_cursor(cursor: &str) -> Result<(u64, UserId)> {
     let parts = cursor.split_once('~').and_then(|(seq, id)| Some((seq.parse().ok()?, id.parse().ok()?)));
     parts.ok_or_else(|| Error::invalid("cursor", "is the `cursor` of the page before"))
 }
@@ -47,13 +51,25 @@ pub(super) async fn put(
     Ok(Json(json!({ "member": member })))
 }
 
+/// Whether who is removed is banned, too.
+#[derive(Deserialize)]
+pub(super) struct Removal {
+    #[serde(default)]
+    pub(super) ban: bool,
+}
+
 /// `DELETE …/members/{userId}`
 pub(super) async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
     Path((room, user)): Path<(RoomId, UserId)>,
+    Query(removal): Query<Removal>,
 ) -> Result<StatusCode> {
-    state.chat.remove_member(&who.caller.id, &room, &user).await?;
+    if removal.ban {
+        state.chat.ban_member(&who.caller.id, &room, &user).await?;
+    } else {
+        state.chat.remove_member(&who.caller.id, &room, &user).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -19,9 +19,9 @@ const NAMED: usize = 500;
 
 #[derive(Deserialize)]
 pub(super) struct PageParameters {
-    limit: Option<u32>,
+    pub(super) limit: Option<u32>,
     since: Option<u64>,
-    history: Option<History>,
+    pub(super) history: Option<History>,
     before: Option<u64>,
     after: Option<u64>,
     around: Option<u64>,
@@ -30,7 +30,7 @@ pub(super) struct PageParameters {
 }
 
 impl PageParameters {
-    fn query(&self) -> Result<PageQuery> {
+    pub(super) fn query(&self) -> Result<PageQuery> {
         let given = [
             self.since.map(PageQuery::Since),
             self.before.or(self.cursor).map(PageQuery::Before),
@@ -54,8 +54,14 @@ struct SentBody<'a> {
     history: &'a History,
 }
 
+/// The answer to a send: 201 if it is new, 200 if it was tried again.
+pub(super) fn sent(Accepted { message, history, is_new }: &Accepted) -> Response {
+    let status = if *is_new { StatusCode::CREATED } else { StatusCode::OK };
+    (status, Json(SentBody { message, message_id: &message.id, history })).into_response()
+}
+
 #[derive(Serialize)]
-struct ChangedBody {
+pub(super) struct ChangedBody {
     message: Arc<Message>,
 }
 
@@ -80,10 +86,7 @@ pub(super) async fn send(
     Path(room): Path<RoomId>,
     Body(input): Body<DraftInput>,
 ) -> Result<Response> {
-    let Accepted { message, history, is_new } = state.chat.send(&who.caller.id, &room, input).await?;
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let body = SentBody { message: &message, message_id: &message.id, history: &history };
-    Ok((status, Json(body)).into_response())
+    Ok(sent(&state.chat.send(&who.caller.id, &room, input).await?))
 }
 
 #[derive(Deserialize)]
@@ -91,7 +94,7 @@ pub(super) struct NewContent {
     content: String,
 }
 
-fn answer(message: &Arc<Message>) -> Json<ChangedBody> {
+pub(super) fn answer(message: &Arc<Message>) -> Json<ChangedBody> {
     Json(ChangedBody { message: message.clone() })
 }
 

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AppState;
-use super::extract::{Authenticated, Json as Body, Path, Query};
+use super::extract::{Authenticated, Json as Body, Path, Query, present};
 use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
 use crate::model::{RoomId, RoomKind};
@@ -81,10 +81,6 @@ pub(super) struct PatchBody {
     metadata: Option<Option<Map<String, Value>>>,
     #[serde(rename = "slowModeSeconds")]
     slow_mode_seconds: Option<u32>,
-}
-
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// `PATCH /api/chat/rooms/{roomId}`

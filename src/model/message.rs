@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::room::names;
-use super::{MessageId, Role, RoomId, Timestamp, UserId};
+use super::{HistoryFor, MessageId, Role, RoomId, Timestamp, UserId};
 use crate::error::{Error, Result};
 
 /// Longest metadata of a message or a room, in bytes of JSON.
@@ -93,6 +93,8 @@ pub enum Effect {
     Left(UserId),
     /// The user's role changed.
     Role(UserId, Role),
+    /// From this message on members see the log from elsewhere.
+    History(HistoryFor),
 }
 
 /// What happened, as a SYSTEM message's metadata tells it.
@@ -111,6 +113,9 @@ pub struct SystemEvent {
     /// The new title, when it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// From where members see the log now, when that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_for: Option<HistoryFor>,
 }
 
 /// What can happen to a room apart from messages.
@@ -131,6 +136,10 @@ pub enum EventKind {
     Renamed,
     /// A member has another role.
     Role,
+    /// Someone may not come back until a moderator lets them. Who was a member was `removed` just before.
+    Banned,
+    /// Members see the log from elsewhere.
+    History,
 }
 
 impl Message {
@@ -144,12 +153,18 @@ impl Message {
             EventKind::Joined | EventKind::Added => Some(Effect::Joined(event.user_id)),
             EventKind::Left | EventKind::Removed => Some(Effect::Left(event.user_id)),
             EventKind::Role => Some(Effect::Role(event.user_id, event.role?)),
-            EventKind::Created | EventKind::Renamed => None,
+            EventKind::History => event.history_for.map(Effect::History),
+            EventKind::Created | EventKind::Renamed | EventKind::Banned => None,
         }
     }
 }
 
 impl SystemEvent {
+    /// What happened to `user`, by `by`, without anything that is new by it.
+    pub fn new(event: EventKind, user_id: UserId, by_user_id: UserId) -> Self {
+        Self { event, user_id, by_user_id, role: None, title: None, history_for: None }
+    }
+
     /// The sentence for readers who do not look at the metadata. `user` and `by` are names.
     pub fn sentence(&self, user: &str, by: &str) -> String {
         match self.event {
@@ -165,6 +180,11 @@ impl SystemEvent {
             EventKind::Role => {
                 format!("{user} is now {}", self.role.map_or("MEMBER", Role::as_str).to_lowercase())
             }
+            EventKind::Banned => format!("{by} banned {user}"),
+            EventKind::History if self.history_for == Some(HistoryFor::Joined) => {
+                format!("{by} limited the history to what follows one's joining")
+            }
+            EventKind::History => format!("{by} opened the history to all members"),
         }
     }
 }
@@ -193,6 +213,45 @@ pub struct DraftInput {
     content_type: Option<ContentType>,
     reply_to: Option<MessageId>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A message of the application as it is on the wire: its own, or a member's.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PostInput {
+    id: Option<MessageId>,
+    content: String,
+    content_type: Option<ContentType>,
+    reply_to: Option<MessageId>,
+    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(rename = "as")]
+    member: Option<UserId>,
+}
+
+/// The event of a SYSTEM message that the application wrote.
+const NOTICE: &str = "notice";
+
+impl PostInput {
+    /// Checks it like a person's message, and returns it with the member in whose name it is to be written, if any. The
+    /// application may also write SYSTEM messages of its own, which are notices: what others of them say of a room's
+    /// members is believed, so it cannot be made up.
+    pub fn check(self, longest: usize) -> Result<(Draft, Option<UserId>)> {
+        let Self { id, content, content_type, reply_to, mut metadata, member } = self;
+        let is_notice = member.is_none() && content_type == Some(ContentType::System);
+        if is_notice {
+            let event = serde_json::Value::from(NOTICE);
+            let given = metadata.get_or_insert_default().insert("event".to_owned(), event.clone());
+            if given.is_some_and(|given| given != event) {
+                return Err(Error::invalid("metadata.event", "is `notice` in what the application writes"));
+            }
+        }
+        let content_type = content_type.filter(|_| !is_notice);
+        let mut draft = DraftInput { id, content, content_type, reply_to, metadata }.check(longest)?;
+        if is_notice {
+            draft.content_type = ContentType::System;
+        }
+        Ok((draft, member))
+    }
 }
 
 impl DraftInput {

@@ -205,6 +205,9 @@ mod tests {
         };
         let hook = Hook::new(settings, Outbound::new().expect("certificates"));
         // printf '1790000000.{"a":1}' | openssl dgst -sha256 -hmac kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk
-        assert_eq!(hook.signature(1_790_000_000, br#"{"a":1}"#), "t=1790000000,v1=f4586a786e6b0920815134c10f2e9563160c30e5e2a193d34d620db5ea6f1d6b");
+        assert_eq!(
+            hook.signature(1_790_000_000, br#"{"a":1}"#),
+            "t=1790000000,v1=f4586a786e6b0920815134c10f2e9563160c30e5e2a193d34d620db5ea6f1d6b"
+        );
     }
 }

@@ -113,7 +113,8 @@ fn is_invisible(c: char) -> bool {
 /// Whether what was found is no part of a longer word.
 fn is_whole(text: &str, start: usize, end: usize) -> bool {
     let (inside, before, after) = (&text[start..end], &text[..start], &text[end..]);
-    !joins(before.chars().next_back(), inside.chars().next()) && !joins(inside.chars().next_back(), after.chars().next())
+    !joins(before.chars().next_back(), inside.chars().next())
+        && !joins(inside.chars().next_back(), after.chars().next())
 }
 
 /// Whether these two belong to one word.
@@ -174,7 +175,9 @@ mod tests {
 
     #[test]
     fn simple_tricks_do_not_help() {
-        for bad in ["d\u{200b}a\u{200d}m\u{feff}n", "ｄａｍｎ", "da\u{ad}mn", "\u{202e}damn", "𝐝𝐚𝐦𝐧", "ⓓⓐⓜⓝ", "DA\u{fe0f}MN"] {
+        for bad in
+            ["d\u{200b}a\u{200d}m\u{feff}n", "ｄａｍｎ", "da\u{ad}mn", "\u{202e}damn", "𝐝𝐚𝐦𝐧", "ⓓⓐⓜⓝ", "DA\u{fe0f}MN"]
+        {
             assert!(rejects(bad), "{bad:?}");
         }
         for bad in ["STRASSE", "Straße", "strasse", "STRAẞE", "cafe\u{301}", "CAFÉ"] {

@@ -1,14 +1,16 @@
 //! Members: joining, adding, roles, removing, leaving. Each is a SYSTEM message in the room's own log, so that
 //! whoever follows the log in order learns of it exactly where it happened.
 
+use std::sync::Arc;
+
 use super::database::{Connection, Row};
 use super::rows::{InRoom, find_room, next_user_rev, number, sql};
 use super::writer::Turn;
 use super::{MemberChange, Store};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, Commit, EventKind, MemberView, Message, Role, RoomId, RoomKind, SystemEvent, UserChange, UserChangeKind,
-    UserId, permits,
+    Action, Commit, EventKind, MemberView, Message, Role, RoomId, RoomKind, SystemEvent, Timestamp, UserChange,
+    UserChangeKind, UserId, outranks, permits,
 };
 
 impl Store {
@@ -81,6 +83,7 @@ impl Store {
                             room.membership()?;
                             Err(Error::UserNotFound(user.to_string()))
                         }
+                        (MemberChange::Ban, _) => ban(tx, &mut room, target).await,
                     }
                 })
             })
@@ -101,26 +104,44 @@ pub(super) fn view(row: &Row) -> Result<MemberView> {
 }
 
 /// Whom a change is about, as they stand in the room.
-struct Target {
-    id: UserId,
-    name: String,
-    role: Option<Role>,
+pub(super) struct Target {
+    pub(super) id: UserId,
+    pub(super) name: String,
+    pub(super) role: Option<Role>,
+    pub(super) is_banned: bool,
 }
 
 async fn target(tx: &mut Connection, room: &InRoom, user: &UserId) -> Result<Target> {
     if room.member.is_none() && *user != room.user.id {
         return Err(room.membership().err().unwrap_or(Error::RoomNotFound));
     }
-    let row = tx.query(
-        r#"select u.name, m.role from "user" u left join member m on m.user_id = u.id and m.room_id = $1 where u.id = $2"#,
-    )
-    .bind(room.id.as_str())
-    .bind(user.as_str())
-    .fetch_optional()
-    .await?
-    .ok_or_else(|| Error::UserNotFound(user.to_string()))?;
+    find_target(tx, &room.id, user).await
+}
+
+/// Whom a change is about. The application's own user is in no room and never comes into one.
+pub(super) async fn find_target(tx: &mut Connection, room: &RoomId, user: &UserId) -> Result<Target> {
+    if user.is_system() {
+        return Err(Error::UserNotFound(user.to_string()));
+    }
+    let row = tx
+        .query(
+            r#"select u.name, m.role, b.user_id as banned from "user" u
+           left join member m on m.user_id = u.id and m.room_id = $1
+           left join ban b on b.user_id = u.id and b.room_id = $1
+           where u.id = $2"#,
+        )
+        .bind(room.as_str())
+        .bind(user.as_str())
+        .fetch_optional()
+        .await?
+        .ok_or_else(|| Error::UserNotFound(user.to_string()))?;
     let role: Option<String> = row.try_get("role")?;
-    Ok(Target { id: user.clone(), name: row.try_get("name")?, role: role.as_deref().and_then(Role::parse) })
+    Ok(Target {
+        id: user.clone(),
+        name: row.try_get("name")?,
+        role: role.as_deref().and_then(Role::parse),
+        is_banned: row.try_get::<Option<String>>("banned")?.is_some(),
+    })
 }
 
 fn require(room: &InRoom, action: Action, why: &'static str) -> Result<()> {
@@ -131,13 +152,20 @@ fn require(room: &InRoom, action: Action, why: &'static str) -> Result<()> {
 pub(super) async fn insert(tx: &mut Connection, room: &mut InRoom, user: UserId, role: Role) -> Result<UserChange> {
     // The new `rev` also finds out whether there is such a user.
     let change = user_change(tx, user, UserChangeKind::Joined).await?;
-    tx.query("insert into member (room_id, user_id, role, joined_seq, last_read_seq) values ($1, $2, $3, $4, $4)")
-        .bind(room.id.as_str())
-        .bind(change.user_id.as_str())
-        .bind(role.as_str())
-        .bind(sql(room.head.last_seq))
-        .execute()
-        .await?;
+    // Whoever comes by themselves waits as if they had written just now, or leaving would be a way around slow mode.
+    let waits = room.slow_mode_seconds > 0 && change.user_id == room.user.id;
+    let last_sent_at = room.head.last_message_at.filter(|_| waits);
+    tx.query(
+        "insert into member (room_id, user_id, role, joined_seq, last_read_seq, last_sent_at)
+         values ($1, $2, $3, $4, $4, $5)",
+    )
+    .bind(room.id.as_str())
+    .bind(change.user_id.as_str())
+    .bind(role.as_str())
+    .bind(sql(room.head.last_seq))
+    .bind(last_sent_at.map(|at| at.0))
+    .execute()
+    .await?;
     count_members(tx, room, 1).await?;
     Ok(change)
 }
@@ -150,7 +178,7 @@ async fn write(
     role: Option<Role>,
 ) -> Result<Message> {
     let by_user_id = room.user.id.clone();
-    let event = SystemEvent { event, user_id: target.id.clone(), by_user_id, role, title: None };
+    let event = SystemEvent { role, ..SystemEvent::new(event, target.id.clone(), by_user_id) };
     room.write_event(tx, &event, &target.name).await
 }
 
@@ -162,11 +190,18 @@ async fn add(tx: &mut Connection, room: &mut InRoom, target: Target, role: Optio
         if role.is_some_and(|role| role != Role::Member) {
             return Err(Error::Forbidden("one joins as a MEMBER"));
         }
+        if target.is_banned {
+            return Err(Error::Forbidden("you are banned from this room"));
+        }
         EventKind::Joined
     } else {
         require(room, Action::Add, "only a moderator can add people to this room")?;
         if role.is_some_and(|role| role != Role::Member) {
             require(room, Action::SetRole, "only an owner gives roles")?;
+        }
+        if target.is_banned {
+            require(room, Action::LiftBan, "they are banned from this room; a moderator can lift that by adding them")?;
+            lift_ban(tx, room, &target.id).await?;
         }
         EventKind::Added
     };
@@ -204,13 +239,29 @@ async fn remove(tx: &mut Connection, room: &mut InRoom, target: Target, role: Ro
         EventKind::Left
     } else {
         require(room, Action::Remove, "only a moderator can remove people")?;
-        let own = room.membership()?.role;
-        if own != Role::Owner && own <= role {
-            return Err(Error::Forbidden("a moderator removes members, an owner anyone"));
-        }
+        require_rank(room, role)?;
         EventKind::Removed
     };
-    let message = write(tx, room, event, &target, None).await?;
+    let (changes, user) = take_out(tx, room, &target, event).await?;
+    Ok(room.commit(changes, vec![user]))
+}
+
+fn require_rank(room: &InRoom, role: Role) -> Result<()> {
+    if outranks(room.membership()?.role, role) {
+        Ok(())
+    } else {
+        Err(Error::Forbidden("a moderator removes members, an owner anyone"))
+    }
+}
+
+/// Takes a member out of the room. When the last owner goes, another member becomes it.
+pub(super) async fn take_out(
+    tx: &mut Connection,
+    room: &mut InRoom,
+    target: &Target,
+    event: EventKind,
+) -> Result<(Vec<Arc<Message>>, UserChange)> {
+    let message = write(tx, room, event, target, None).await?;
     let mut changes = vec![message.into()];
     tx.query("delete from member where room_id = $1 and user_id = $2")
         .bind(room.id.as_str())
@@ -218,11 +269,53 @@ async fn remove(tx: &mut Connection, room: &mut InRoom, target: Target, role: Ro
         .execute()
         .await?;
     count_members(tx, room, -1).await?;
-    if role == Role::Owner && owners(tx, &room.id).await? == 0 {
+    if target.role == Some(Role::Owner) && owners(tx, &room.id).await? == 0 {
         changes.extend(pass_ownership(tx, room).await?.map(Into::into));
     }
-    let user = user_change(tx, target.id, UserChangeKind::Left).await?;
-    Ok(room.commit(changes, vec![user]))
+    let user = user_change(tx, target.id.clone(), UserChangeKind::Left).await?;
+    Ok((changes, user))
+}
+
+async fn ban(tx: &mut Connection, room: &mut InRoom, target: Target) -> Result<Option<Commit>> {
+    require(room, Action::Ban, "only a moderator can ban people")?;
+    if target.id == room.user.id {
+        return Err(Error::Forbidden("nobody bans themselves; leave without `ban`"));
+    }
+    if let Some(role) = target.role {
+        require_rank(room, role)?;
+    }
+    shut_out(tx, room, &target).await
+}
+
+/// Bans someone, whom it removes first if they are a member; nothing if they were banned before.
+pub(super) async fn shut_out(tx: &mut Connection, room: &mut InRoom, target: &Target) -> Result<Option<Commit>> {
+    if target.is_banned {
+        return Ok(None);
+    }
+    tx.query("insert into ban (room_id, user_id, by_user_id, at) values ($1, $2, $3, $4)")
+        .bind(room.id.as_str())
+        .bind(target.id.as_str())
+        .bind(room.user.id.as_str())
+        .bind(Timestamp::now().0)
+        .execute()
+        .await?;
+    let (mut changes, mut users) = (Vec::new(), Vec::new());
+    if target.role.is_some() {
+        let (written, user) = take_out(tx, room, target, EventKind::Removed).await?;
+        changes.extend(written);
+        users.push(user);
+    }
+    changes.push(write(tx, room, EventKind::Banned, target, None).await?.into());
+    Ok(Some(room.commit(changes, users)))
+}
+
+async fn lift_ban(tx: &mut Connection, room: &InRoom, user: &UserId) -> Result<()> {
+    tx.query("delete from ban where room_id = $1 and user_id = $2")
+        .bind(room.id.as_str())
+        .bind(user.as_str())
+        .execute()
+        .await
+        .map(drop)
 }
 
 async fn owners(tx: &mut Connection, room: &RoomId) -> Result<u64> {
@@ -246,8 +339,12 @@ async fn pass_ownership(tx: &mut Connection, room: &mut InRoom) -> Result<Option
         .await?;
     let Some(row) = row else { return Ok(None) };
     let role: String = row.try_get("role")?;
-    let heir =
-        Target { id: UserId::trusted(row.try_get("user_id")?), name: row.try_get("name")?, role: Role::parse(&role) };
+    let heir = Target {
+        id: UserId::trusted(row.try_get("user_id")?),
+        name: row.try_get("name")?,
+        role: Role::parse(&role),
+        is_banned: false,
+    };
     give_role(tx, room, &heir, Role::Owner).await.map(Some)
 }
 
@@ -258,7 +355,7 @@ async fn user_change(tx: &mut Connection, user_id: UserId, what: UserChangeKind)
 }
 
 /// Keeps the count beside the rows it counts.
-async fn count_members(tx: &mut Connection, room: &mut InRoom, by: i64) -> Result<()> {
+pub(super) async fn count_members(tx: &mut Connection, room: &mut InRoom, by: i64) -> Result<()> {
     room.head.member_count = room.head.member_count.saturating_add_signed(by);
     tx.query("update room set member_count = $2 where id = $1")
         .bind(room.id.as_str())

@@ -229,7 +229,7 @@ fn check_slow_mode(room: &InRoom, role: Role, now: Timestamp) -> Result<()> {
     }
 }
 
-fn written(room: &InRoom, message: Message) -> Written {
+pub(super) fn written(room: &InRoom, message: Message) -> Written {
     let message = Arc::new(message);
     let commit = room.commit(vec![message.clone()], Vec::new());
     Written { message, history: room.head.history.clone(), commit: Some(commit) }
@@ -314,7 +314,7 @@ fn may_change(room: &InRoom, message: &Message, action: Action) -> Result<()> {
     Ok(())
 }
 
-async fn exists(tx: &mut Connection, room: &RoomId, id: &MessageId) -> Result<bool> {
+pub(super) async fn exists(tx: &mut Connection, room: &RoomId, id: &MessageId) -> Result<bool> {
     let found = tx.query("select 1 from message where room_id = $1 and id = $2").bind(room.as_str()).bind(id.as_str());
     Ok(found.fetch_optional().await?.is_some())
 }

@@ -2,10 +2,10 @@
 //! that it is for, under the quota's own row lock, which is taken after the room's and before anything of the quota's:
 //! so rooms of one quota wait for each other, and never in a circle.
 
+use super::Store;
 use super::database::{Connection, Row, Sql};
 use super::rows::number;
 use super::writer::Turn;
-use super::Store;
 use crate::error::{Error, Result};
 use crate::model::{Quota, QuotaName, QuotaUse, TimeZone, Timestamp, UserId};
 
@@ -88,12 +88,6 @@ fn quota(row: &Row) -> Result<Quota> {
         per_day: u32::try_from(number(row, "per_day")?).unwrap_or(u32::MAX),
         time_zone: TimeZone::parse(&zone).ok_or_else(unknown)?,
     })
-}
-
-/// Refuses a name that is no quota's. Whoever then gives it to a room holds its key until the transaction ends.
-pub(super) async fn check(tx: &mut Connection, name: &QuotaName) -> Result<()> {
-    let found = tx.query("select 1 from quota where name = $1").bind(name.as_str()).fetch_optional().await?;
-    found.map(drop).ok_or_else(|| Error::invalid("quota", "there is no such quota; make it first"))
 }
 
 /// Counts a message written at this time, or refuses it because the day's are used up.

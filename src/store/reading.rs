@@ -218,7 +218,7 @@ pub(super) fn list<'a>(ids: impl Iterator<Item = &'a str>) -> Result<String> {
     serde_json::to_string(&ids.collect::<Vec<_>>()).map_err(|e| Error::internal("encoding", e))
 }
 
-fn messages(rows: &[Row], room: &RoomId) -> Result<Vec<Arc<Message>>> {
+pub(super) fn messages(rows: &[Row], room: &RoomId) -> Result<Vec<Arc<Message>>> {
     let mut messages = Vec::with_capacity(rows.len());
     for row in rows {
         if row.try_get::<Option<String>>("message_id")?.is_some() {

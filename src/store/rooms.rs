@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::database::{Connection, Row, in_list};
 use super::reading::list;
 use super::rows::{
-    InRoom, find_room, head, head_columns, json, member, member_columns, message, message_columns, no_member, number, small,
+    InRoom, find_room, head, head_columns, json, member, member_columns, message, message_columns, no_member, number,
+    small,
 };
 use super::writer::Turn;
 use super::{NewRoom, RoomCursor, RoomPatch, Store};
@@ -144,6 +145,18 @@ impl Store {
 /// Adds to each room that the caller is in its first members.
 async fn add_members(connection: &mut Connection, rooms: &mut [Room]) -> Result<()> {
     let mine = list(rooms.iter().filter(|room| room.me.is_some()).map(|room| room.id.as_str()))?;
+    let mut members = first_members(connection, mine).await?;
+    for room in rooms {
+        room.members = members.remove(&room.id).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// The first members of these rooms.
+pub(super) async fn first_members(
+    connection: &mut Connection,
+    rooms: String,
+) -> Result<HashMap<RoomId, Vec<MemberView>>> {
     let query = connection.query(in_list!(
         r#"select * from (
                select m.room_id, m.user_id, u.name, u.avatar_url, m.role, m.last_read_seq,
@@ -154,16 +167,13 @@ async fn add_members(connection: &mut Connection, rooms: &mut [Room]) -> Result<
         ") numbered where place <= $2 order by room_id, place"
     ));
     let mut members: HashMap<RoomId, Vec<MemberView>> = HashMap::new();
-    for row in &query.bind(mine).bind(MEMBERS_SHOWN).fetch_all().await? {
+    for row in &query.bind(rooms).bind(MEMBERS_SHOWN).fetch_all().await? {
         members.entry(RoomId::trusted(row.try_get("room_id")?)).or_default().push(super::members::view(row)?);
     }
-    for room in rooms {
-        room.members = members.remove(&room.id).unwrap_or_default();
-    }
-    Ok(())
+    Ok(members)
 }
 
-fn room(row: &Row) -> Result<Room> {
+pub(super) fn room(row: &Row) -> Result<Room> {
     let id = RoomId::trusted(row.try_get("id")?);
     let head = head(row)?;
     let member = member(row)?;
@@ -190,12 +200,15 @@ fn room(row: &Row) -> Result<Room> {
 }
 
 /// A pair of people and a key, the same whoever of them asks. Ids hold no space.
-fn direct_pair(a: &UserId, b: &UserId, key: Option<&str>) -> String {
+pub(super) fn direct_pair(a: &UserId, b: &UserId, key: Option<&str>) -> String {
     let (first, second) = if a <= b { (a, b) } else { (b, a) };
     format!("{first} {second} {}", key.unwrap_or_default())
 }
 
 async fn create(tx: &mut Connection, by: UserId, new: NewRoom) -> Result<(RoomId, Option<Commit>)> {
+    if let Some(system) = new.member_ids.iter().find(|id| id.is_system()) {
+        return Err(Error::UserNotFound(system.to_string()));
+    }
     let others: Vec<&UserId> = new.member_ids.iter().filter(|id| **id != by).collect();
     let pair = match (new.kind, others.as_slice()) {
         (RoomKind::Direct, [other]) => Some(direct_pair(&by, other, new.key.as_deref())),
@@ -227,13 +240,7 @@ async fn create(tx: &mut Connection, by: UserId, new: NewRoom) -> Result<(RoomId
         return found.map(|id| (id, None)).ok_or(Error::RoomNotFound);
     }
     let mut room = find_room(tx, &id, &by).await?;
-    let event = SystemEvent {
-        event: EventKind::Created,
-        user_id: by.clone(),
-        by_user_id: by.clone(),
-        role: None,
-        title: new.title,
-    };
+    let event = SystemEvent { title: new.title, ..SystemEvent::new(EventKind::Created, by.clone(), by.clone()) };
     let message = room.write_event(tx, &event, "").await?;
     let owner = if new.kind == RoomKind::Direct { Role::Member } else { Role::Owner };
     let mut users = Vec::new();
@@ -294,7 +301,7 @@ async fn update(tx: &mut Connection, id: RoomId, user: UserId, patch: RoomPatch)
     if changed == 0 {
         return Ok(None);
     }
-    let event = SystemEvent { event: EventKind::Renamed, user_id: user.clone(), by_user_id: user, role: None, title };
+    let event = SystemEvent { title, ..SystemEvent::new(EventKind::Renamed, user.clone(), user) };
     let message = room.write_event(tx, &event, "").await?;
     Ok(Some(room.commit(vec![message.into()], Vec::new())))
 }

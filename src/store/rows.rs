@@ -7,8 +7,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::database::{Connection, Row, Sql, together};
 use crate::error::{Error, Result};
 use crate::model::{
-    Commit, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, QuotaName, Role,
-    RoomId, RoomKind, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
+    Commit, ContentType, Draft, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, QuotaName,
+    Role, RoomId, RoomKind, Set, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
 };
 
 /// A row whose text is none of the values its column may hold: the database was written by something else.
@@ -46,7 +46,7 @@ pub(super) fn json(row: &Row, column: &str) -> Result<Option<Box<RawValue>>> {
     row.try_get::<Option<String>>(column)?.map(raw).transpose()
 }
 
-/// A user of columns `id, name, avatar_url, role, partner_id, partner_status`.
+/// A user of the columns of [`user_columns`].
 pub(super) fn user(row: &Row) -> Result<User> {
     let partner: Option<String> = row.try_get("partner_id")?;
     let status: Option<String> = row.try_get("partner_status")?;
@@ -56,6 +56,13 @@ pub(super) fn user(row: &Row) -> Result<User> {
         avatar_url: row.try_get("avatar_url")?,
         role: UserRole::parse(row.try_get("role")?),
         partner: partner.map(|id| Partner { id, status: status.unwrap_or_default() }),
+        set: Set {
+            name: row.try_get("name_set")?,
+            avatar: row.try_get("avatar_set")?,
+            role: row.try_get("role_set")?,
+            partner: row.try_get("partner_set")?,
+        },
+        claims_at: Timestamp(row.try_get("claims_at")?),
     })
 }
 
@@ -134,7 +141,8 @@ pub(super) fn message(row: &Row, room_id: &RoomId) -> Result<Message> {
 /// A user's columns.
 macro_rules! user_columns {
     () => {
-        "u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status"
+        "u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status, u.name_set, u.avatar_set, u.role_set,
+         u.partner_set, u.claims_at"
     };
 }
 pub(super) use user_columns;
@@ -283,6 +291,41 @@ impl InRoom {
         (self.head.last_seq, self.head.rev, now)
     }
 
+    /// The room's next message, by the caller; still to be written.
+    pub(super) fn next_of(&mut self, draft: Draft) -> Result<Message> {
+        let (seq, rev, created_at) = self.next_message();
+        Ok(Message {
+            id: draft.id,
+            room_id: self.id.clone(),
+            seq,
+            rev,
+            sender_id: self.user.id.clone(),
+            sender_name: self.user.name.clone(),
+            sender_avatar_url: self.user.avatar_url.clone(),
+            content: draft.content,
+            content_type: draft.content_type,
+            metadata: draft.metadata,
+            reply_to: draft.reply_to,
+            reactions: RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))?,
+            moderation: None,
+            created_at,
+            edited_at: None,
+            deleted_at: None,
+        })
+    }
+
+    /// The message that tells what happened, by the caller, about a user of this name; still to be written.
+    pub(super) fn next_event(&mut self, event: &SystemEvent, about: &str) -> Result<Message> {
+        let metadata = to_raw_value(event).map_err(|e| Error::internal("encoding an event", e))?;
+        self.next_of(Draft {
+            id: MessageId::fresh(),
+            content: event.sentence(about, &self.user.name),
+            content_type: ContentType::System,
+            reply_to: None,
+            metadata: Some(metadata),
+        })
+    }
+
     /// Writes what happened into the room's own log, by the caller, about a user of this name.
     pub(super) async fn write_event(
         &mut self,
@@ -290,25 +333,7 @@ impl InRoom {
         event: &SystemEvent,
         about: &str,
     ) -> Result<Message> {
-        let (seq, rev, created_at) = self.next_message();
-        let message = Message {
-            id: MessageId::fresh(),
-            room_id: self.id.clone(),
-            seq,
-            rev,
-            sender_id: self.user.id.clone(),
-            sender_name: self.user.name.clone(),
-            sender_avatar_url: self.user.avatar_url.clone(),
-            content: event.sentence(about, &self.user.name),
-            content_type: ContentType::System,
-            metadata: Some(to_raw_value(event).map_err(|e| Error::internal("encoding an event", e))?),
-            reply_to: None,
-            reactions: RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))?,
-            moderation: None,
-            created_at,
-            edited_at: None,
-            deleted_at: None,
-        };
+        let message = self.next_event(event, about)?;
         write_message(tx, EVENT, &message, &[]).await?;
         Ok(message)
     }
@@ -345,6 +370,43 @@ async fn write_message(tx: &mut Connection, statement: Sql, message: &Message, h
         .bind(message.metadata.as_ref().map(|m| m.get()))
         .bind(message.reply_to.as_ref().map(MessageId::as_str))
         .bind(message.moderation.map(Moderation::as_str))
+        .execute()
+        .await
+        .map(drop)
+}
+
+/// Writes messages that were made one after the other by the caller, and the room's head after them.
+pub(super) async fn write_events(tx: &mut Connection, room: &InRoom, messages: &[Arc<Message>]) -> Result<()> {
+    const EVENTS: Sql = Sql {
+        sqlite: "insert into message (room_id, seq, rev, created_at, id, hash, sender_id, sender_name,
+                                      sender_avatar_url, content, content_type, metadata)
+            select $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, x'', $2, $3, $4, value ->> 4, 'SYSTEM',
+                   value ->> 5
+            from json_each($5)",
+        postgres: "insert into message (room_id, seq, rev, created_at, id, hash, sender_id, sender_name,
+                                        sender_avatar_url, content, content_type, metadata)
+            select $1, cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint),
+                   value ->> 3, '', $2, $3, $4, value ->> 4, 'SYSTEM', value ->> 5
+            from json_array_elements(cast($5 as json))",
+    };
+    let row = |m: &Arc<Message>| {
+        let metadata = m.metadata.as_ref().map(|metadata| metadata.get().to_owned());
+        (m.seq, m.rev, m.created_at.0, m.id.clone(), m.content.clone(), metadata)
+    };
+    let rows = serde_json::to_string(&messages.iter().map(row).collect::<Vec<_>>());
+    tx.query(EVENTS)
+        .bind(room.id.as_str())
+        .bind(room.user.id.as_str())
+        .bind(&room.user.name)
+        .bind(room.user.avatar_url.as_deref())
+        .bind(rows.map_err(|e| Error::internal("encoding events", e))?)
+        .execute()
+        .await?;
+    tx.query(move_head!())
+        .bind(room.id.as_str())
+        .bind(sql(room.head.last_seq))
+        .bind(sql(room.head.rev))
+        .bind(room.head.last_message_at.map(|t| t.0))
         .execute()
         .await
         .map(drop)

@@ -8,7 +8,7 @@ use crate::support::{Api, TestServer, make_room, say};
 const ROLES: [&str; 3] = ["MEMBER", "MODERATOR", "OWNER"];
 
 /// The least role that may, by kind of room.
-const TABLE: [(&str, [Option<&str>; 3]); 8] = [
+const TABLE: [(&str, [Option<&str>; 3]); 10] = [
     ("write", [Some("MEMBER"), Some("MEMBER"), Some("MEMBER")]),
     ("change one's own", [Some("MEMBER"), Some("MEMBER"), Some("MEMBER")]),
     ("delete another's", [None, Some("MODERATOR"), Some("MODERATOR")]),
@@ -16,6 +16,8 @@ const TABLE: [(&str, [Option<&str>; 3]); 8] = [
     ("add", [None, Some("MEMBER"), Some("MODERATOR")]),
     ("give a role", [None, Some("OWNER"), Some("OWNER")]),
     ("remove", [None, Some("MODERATOR"), Some("MODERATOR")]),
+    ("ban", [None, Some("MODERATOR"), Some("MODERATOR")]),
+    ("lift a ban", [None, Some("MODERATOR"), Some("MODERATOR")]),
     ("leave", [None, Some("MEMBER"), Some("MEMBER")]),
 ];
 
@@ -30,6 +32,8 @@ async fn attempt(sam: &Api, room: &str, action: &str, own: &str, others: &str) -
         "add" => (Method::PUT, "/members/nina".to_owned(), json!({})),
         "give a role" => (Method::PUT, "/members/omar".to_owned(), json!({ "role": "MODERATOR" })),
         "remove" => (Method::DELETE, "/members/pia".to_owned(), Value::Null),
+        "ban" => (Method::DELETE, "/members/quin?ban=true".to_owned(), Value::Null),
+        "lift a ban" => (Method::PUT, "/members/rex".to_owned(), json!({})),
         "leave" => (Method::DELETE, "/members/sam".to_owned(), Value::Null),
         other => panic!("no such action: {other}"),
     };
@@ -46,7 +50,7 @@ async fn attempt(sam: &Api, room: &str, action: &str, own: &str, others: &str) -
 #[tokio::test]
 async fn every_role_may_do_what_the_table_says_and_nothing_else() {
     let server = TestServer::start().await;
-    let [ann, sam, omar, ..] = server.people(["ann", "sam", "omar", "pia", "nina"]).await;
+    let [ann, sam, omar, ..] = server.people(["ann", "sam", "omar", "pia", "nina", "quin", "rex"]).await;
     let mut findings = Vec::new();
     for (kind_at, kind) in ["DIRECT", "GROUP", "PUBLIC"].into_iter().enumerate() {
         for (role_at, role) in ROLES.into_iter().enumerate() {
@@ -59,6 +63,7 @@ async fn every_role_may_do_what_the_table_says_and_nothing_else() {
             } else {
                 make_room(&ann, &room, kind, &["sam", "omar", "pia"]).await;
                 ann.put(&format!("/api/chat/rooms/{room}/members/sam"), json!({ "role": role })).await.ok(200);
+                ann.delete(&format!("/api/chat/rooms/{room}/members/rex?ban=true")).await.ok(204);
             }
             let own = say(&sam, &room, "mine").await["id"].as_str().unwrap().to_owned();
             let others = say(&omar, &room, "theirs").await["id"].as_str().unwrap().to_owned();

@@ -1,8 +1,12 @@
 //! The admin side: what the application's own backend and administrators may do. Every route of it stands behind
 //! [`admit`], which lets in only those two and writes one line of audit for each call, whatever came of it.
 
+mod members;
+mod messages;
 mod moderation;
 mod quotas;
+mod revocations;
+mod rooms;
 mod users;
 
 use axum::Router;
@@ -10,7 +14,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{delete, get, post, put};
 
 use crate::error::{Error, Result};
 use crate::http::AppState;
@@ -20,7 +24,16 @@ use crate::model::{Principal, UserId, UserRole};
 /// All routes of the admin side.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
-        .route("/api/admin/users/{userId}", get(users::show))
+        .route("/api/admin/users/{userId}", get(users::show).put(users::put))
+        .route("/api/admin/users/{userId}/suspension", put(users::suspend).delete(users::restore))
+        .route("/api/admin/users/{userId}/disconnect", post(users::disconnect))
+        .route("/api/admin/sessions/{sessionId}/disconnect", post(revocations::disconnect))
+        .route("/api/admin/revocations", post(revocations::create))
+        .route("/api/admin/rooms/{roomId}", get(rooms::show).put(rooms::put))
+        .route("/api/admin/rooms/{roomId}/members", get(members::list))
+        .route("/api/admin/rooms/{roomId}/members/{userId}", put(members::put).delete(members::remove))
+        .route("/api/admin/rooms/{roomId}/messages", get(messages::list).post(messages::post))
+        .route("/api/admin/rooms/{roomId}/messages/{messageId}", delete(messages::blank))
         .route("/api/admin/moderation", get(moderation::queue))
         .route(
             "/api/admin/rooms/{roomId}/messages/{messageId}/moderation",

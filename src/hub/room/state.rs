@@ -174,6 +174,11 @@ impl State {
             // Read again when somebody asks: it happens once, and the store knows the role.
             Some(Effect::Joined(user) | Effect::Left(user)) => drop(self.members.remove(user)),
             Some(Effect::Role(user, role)) => self.touch(user, |member| member.role = *role),
+            Some(Effect::History(history_for)) => {
+                if let Some(head) = &mut self.head {
+                    head.history_for = *history_for;
+                }
+            }
             None => {}
         }
     }

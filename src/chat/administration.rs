@@ -1,0 +1,197 @@
+//! What the application and its administrators do in any room. Nobody's permission is asked here, because only they
+//! come here; the way from store to hub, cache and bus is everyone's.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::reading::{encode, limit, previous};
+use super::rooms::{TITLE_CHARS, check_key};
+use super::{Accepted, Cached, Chat, PageAnswer};
+use crate::error::{Error, Result};
+use crate::model::id::ID_RULE;
+use crate::model::message::{check_metadata, check_text};
+use crate::model::{
+    History, HistoryFor, MemberView, Message, MessageId, PostInput, Role, Room, RoomId, RoomKind, UserId,
+};
+use crate::protocol::present;
+use crate::store::{PageQuery, WantedMember, WantedRoom};
+
+/// Longest time between two messages of a member that slow mode can ask for, in seconds.
+const SLOWEST: u32 = 24 * 3600;
+/// Longest name, in characters.
+const NAME_CHARS: usize = 80;
+/// Longest address of a picture, in bytes.
+const PICTURE_BYTES: usize = 2048;
+
+/// What a room is to be, as it is on the wire. What is absent stays; `null` takes away.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomSettings {
+    #[serde(rename = "type")]
+    kind: Option<RoomKind>,
+    #[serde(default, deserialize_with = "present")]
+    key: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    title: Option<Option<String>>,
+    #[serde(default, deserialize_with = "present")]
+    metadata: Option<Option<Map<String, Value>>>,
+    history_for: Option<HistoryFor>,
+    slow_mode_seconds: Option<u32>,
+    #[serde(default, deserialize_with = "present")]
+    quota: Option<Option<String>>,
+    members: Option<Vec<NamedMember>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NamedMember {
+    user_id: UserId,
+    #[serde(flatten)]
+    input: MemberInput,
+}
+
+/// What a member is to be, as it is on the wire.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberInput {
+    role: Option<Role>,
+    name: Option<String>,
+    avatar_url: Option<String>,
+}
+
+impl MemberInput {
+    fn check(self, user_id: UserId) -> Result<WantedMember> {
+        if let Some(name) = &self.name {
+            check_text("name", name, NAME_CHARS)?;
+            if name.chars().any(char::is_control) {
+                return Err(Error::invalid("name", "has no control characters"));
+            }
+        }
+        if self.avatar_url.as_ref().is_some_and(|url| url.len() > PICTURE_BYTES || url.chars().any(char::is_control)) {
+            return Err(Error::invalid("avatarUrl", format!("at most {PICTURE_BYTES} bytes, no control characters")));
+        }
+        Ok(WantedMember { user_id, role: self.role, name: self.name, avatar_url: self.avatar_url })
+    }
+}
+
+impl RoomSettings {
+    fn check(self, id: RoomId) -> Result<WantedRoom> {
+        if let Some(Some(title)) = &self.title {
+            check_text("title", title, TITLE_CHARS)?;
+        }
+        if let Some(Some(key)) = &self.key {
+            check_key(key)?;
+        }
+        if self.slow_mode_seconds.is_some_and(|seconds| seconds > SLOWEST) {
+            return Err(Error::invalid("slowModeSeconds", format!("at most {SLOWEST}")));
+        }
+        if let Some(Some(quota)) = &self.quota
+            && quota.parse::<MessageId>().is_err()
+        {
+            return Err(Error::invalid("quota", format!("is the name of a quota: {ID_RULE}")));
+        }
+        let metadata = self.metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
+        let members = self.members.map(|members| members.into_iter().map(|m| m.input.check(m.user_id)).collect());
+        Ok(WantedRoom {
+            id,
+            kind: self.kind,
+            key: self.key,
+            title: self.title,
+            metadata,
+            history_for: self.history_for,
+            slow_mode_seconds: self.slow_mode_seconds,
+            quota: self.quota,
+            members: members.transpose()?,
+        })
+    }
+}
+
+impl Chat {
+    /// Makes a room, or brings it to what is wanted; the same again changes nothing. Returns it, and whether it is new.
+    pub async fn set_room(&self, by: &UserId, id: &RoomId, settings: RoomSettings) -> Result<(Room, bool)> {
+        let wanted = settings.check(id.clone())?;
+        let (store, by) = (self.0.store.clone(), by.clone());
+        let is_new = self.write(async move { store.set_room(&by, wanted).await }).await?;
+        // What no message of its log tells of.
+        self.look_again(id).await?;
+        Ok((self.0.store.whole_room(id).await?, is_new))
+    }
+
+    /// Any room.
+    pub async fn whole_room(&self, id: &RoomId) -> Result<Room> {
+        self.0.store.whole_room(id).await
+    }
+
+    /// Part of any room's log, from the store: whoever reads for others reads what is there now.
+    pub async fn page_of(
+        &self,
+        room: &RoomId,
+        query: PageQuery,
+        size: Option<u32>,
+        history: Option<&History>,
+    ) -> Result<PageAnswer> {
+        let page = self.0.store.any_page(room, query, limit(size)?).await?;
+        if let PageQuery::Since(since) = query {
+            let history =
+                history.ok_or_else(|| Error::invalid("history", "goes with `since`: the history it belongs to"))?;
+            if *history != page.head.history || since > page.head.rev {
+                return Err(Error::HistoryChanged);
+            }
+        }
+        let by_place = !matches!(query, PageQuery::Since(_));
+        Ok(PageAnswer {
+            messages: encode(&page.messages)?,
+            cursor: previous(&page).filter(|_| by_place),
+            has_more: page.has_more,
+            rev: page.rev(query),
+            history: page.head.history,
+            cached: Cached::Miss,
+        })
+    }
+
+    /// Any room's members in the order they joined.
+    pub async fn members_of(
+        &self,
+        room: &RoomId,
+        after: Option<(u64, UserId)>,
+        limit: u32,
+    ) -> Result<(Vec<MemberView>, Option<(u64, UserId)>)> {
+        self.0.store.head(room).await?;
+        self.member_page(room, after, limit).await
+    }
+
+    /// Makes someone a member of any room but a DIRECT one, or gives them a role; lifts what bans them.
+    pub async fn set_member(
+        &self,
+        by: &UserId,
+        room: &RoomId,
+        user: &UserId,
+        input: MemberInput,
+    ) -> Result<MemberView> {
+        let wanted = input.check(user.clone())?;
+        let (store, id, by) = (self.0.store.clone(), room.clone(), by.clone());
+        self.write(async move { Ok(((), store.set_member(&by, &id, wanted).await?)) }).await?;
+        self.0.store.member_view(room, user).await
+    }
+
+    /// Removes someone if they are a member, and bans them if that is wanted.
+    pub async fn expel(&self, by: &UserId, room: &RoomId, user: &UserId, ban: bool) -> Result<()> {
+        let (store, room, by, user) = (self.0.store.clone(), room.clone(), by.clone(), user.clone());
+        self.write(async move { Ok(((), store.expel(&by, &room, &user, ban).await?)) }).await
+    }
+
+    /// Writes a message of the application, or in the name of a member.
+    pub async fn post(&self, room: &RoomId, input: PostInput) -> Result<Accepted> {
+        let (draft, member) = input.check(self.0.message_chars)?;
+        let (store, room) = (self.0.store.clone(), room.clone());
+        self.write(async move { store.post(&room, member.as_ref(), draft).await.map(Into::into) }).await
+    }
+
+    /// Blanks any message.
+    pub async fn blank(&self, by: &UserId, room: &RoomId, id: &MessageId) -> Result<Arc<Message>> {
+        let (store, room, by, id) = (self.0.store.clone(), room.clone(), by.clone(), id.clone());
+        self.write(async move { store.blank(&by, &room, &id).await.map(|done| (done.message, done.commit)) }).await
+    }
+}
