@@ -217,6 +217,14 @@ impl Error {
         matches!(self, Self::Unavailable { .. } | Self::Internal { .. })
     }
 
+    /// The error for a log: without why moderation refuses, which may quote what was written.
+    pub fn discreet(&self) -> String {
+        match self {
+            Self::ContentRejected { .. } => "this was not accepted".to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// The error and everything under it, in one line for the log.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -10,6 +10,7 @@ mod architecture;
 mod cluster;
 mod faults;
 mod invariants;
+mod moderation;
 mod operations;
 mod process;
 mod properties;

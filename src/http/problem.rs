@@ -66,7 +66,7 @@ pub(super) fn render(mut response: Response, request_id: &str) -> Response {
         metrics::counter!(telemetry::FAULTS, "code" => error.code()).increment(1);
         tracing::error!(request.id = request_id, code = error.code(), error = error.chain(), "a call failed");
     } else {
-        tracing::debug!(request.id = request_id, code = error.code(), %error, "a call was refused");
+        tracing::debug!(request.id = request_id, code = error.code(), error = error.discreet(), "a call was refused");
     }
     let detail = error.to_string();
     let field = if let Error::Invalid { field, .. } = &error { Some(field.as_str()) } else { None };

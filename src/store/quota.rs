@@ -90,6 +90,16 @@ fn quota(row: &Row) -> Result<Quota> {
     })
 }
 
+/// Keeps a quota from being removed until the transaction ends, for a room that is about to name it.
+pub(super) async fn hold(tx: &mut Connection, name: &str) -> Result<()> {
+    const HOLD: Sql = Sql {
+        sqlite: "select 1 from quota where name = $1",
+        postgres: "select 1 from quota where name = $1 for key share",
+    };
+    let found = tx.query(HOLD).bind(name).fetch_optional().await?;
+    found.map(drop).ok_or_else(|| Error::invalid("quota", format!("there is no quota of this name: {name}")))
+}
+
 /// Counts a message written at this time, or refuses it because the day's are used up.
 pub(super) async fn take(tx: &mut Connection, name: &QuotaName, user: &UserId, at: Timestamp) -> Result<()> {
     // A row for each person, which the next day's first message begins anew. The day never goes back: of two instances

@@ -151,7 +151,7 @@ pub(super) fn report(error: &Error) {
         metrics::counter!(telemetry::FAULTS, "code" => error.code()).increment(1);
         tracing::error!(code = error.code(), error = error.chain(), "a frame failed");
     } else {
-        tracing::debug!(code = error.code(), %error, "a frame was refused");
+        tracing::debug!(code = error.code(), error = error.discreet(), "a frame was refused");
     }
 }
 

@@ -4,6 +4,7 @@
 mod contract;
 mod opening;
 mod plans;
+mod quota;
 mod together;
 
 use std::time::Duration;

@@ -15,13 +15,13 @@ use crate::model::{
     Commit, EventKind, HistoryFor, Message, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserChange,
     UserChangeKind, UserId,
 };
-use crate::store::Store;
 use crate::store::database::{Connection, Sql, in_list};
 use crate::store::members::{Target, count_members, find_target, shut_out, take_out};
 use crate::store::reading::list;
 use crate::store::rooms::{direct_pair, first_members, room};
 use crate::store::rows::{InRoom, find_room, head_columns, member_columns, message_columns, number, write_events};
 use crate::store::writer::Turn;
+use crate::store::{Store, quota};
 
 /// Members one call may add, remove or give a role: they are one transaction, and one publication.
 const CHANGES: usize = 1000;
@@ -264,12 +264,11 @@ async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> 
         let text = metadata.as_ref().map(|metadata| metadata.get().to_owned());
         set_text(tx, "update room set metadata = $2 where id = $1", room, &text).await?;
     }
-    if let Some(quota) = &wanted.quota {
-        if let Some(name) = quota {
-            let known = tx.query("select 1 from quota where name = $1").bind(name.as_str()).fetch_optional().await?;
-            known.ok_or_else(|| Error::invalid("quota", format!("there is no quota of this name: {name}")))?;
+    if let Some(name) = &wanted.quota {
+        if let Some(name) = name {
+            quota::hold(tx, name).await?;
         }
-        set_text(tx, "update room set quota = $2 where id = $1", room, quota).await?;
+        set_text(tx, "update room set quota = $2 where id = $1", room, name).await?;
     }
     if let Some(seconds) = wanted.slow_mode_seconds {
         let query = tx.query("update room set slow_mode_seconds = $2 where id = $1").bind(room.id.as_str());
