@@ -28,6 +28,7 @@ const PICTURE_BYTES: usize = 2048;
 /// What a room is to be, as it is on the wire. What is absent stays; `null` takes away.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
 pub struct RoomSettings {
     #[serde(rename = "type")]
     kind: Option<RoomKind>,
@@ -176,10 +177,16 @@ impl Chat {
         self.0.store.member_view(room, user).await
     }
 
-    /// Removes someone if they are a member, and bans them if that is wanted.
-    pub async fn expel(&self, by: &UserId, room: &RoomId, user: &UserId, ban: bool) -> Result<()> {
+    /// Removes someone if they are a member.
+    pub async fn expel(&self, by: &UserId, room: &RoomId, user: &UserId) -> Result<()> {
         let (store, room, by, user) = (self.0.store.clone(), room.clone(), by.clone(), user.clone());
-        self.write(async move { Ok(((), store.expel(&by, &room, &user, ban).await?)) }).await
+        self.write(async move { Ok(((), store.expel(&by, &room, &user).await?)) }).await
+    }
+
+    /// Bans someone, who need not be known.
+    pub async fn shut_out(&self, by: &UserId, room: &RoomId, user: &UserId) -> Result<()> {
+        let (store, room, by, user) = (self.0.store.clone(), room.clone(), by.clone(), user.clone());
+        self.write(async move { Ok(((), store.shut_out(&by, &room, &user).await?)) }).await
     }
 
     /// Writes a message of the application, or in the name of a member.

@@ -29,6 +29,16 @@ impl TestServer {
         Self::on(Arc::new(Data::create().await), own(&all)).await
     }
 
+    /// As many as the backend lets share their data: one on SQLite, two on PostgreSQL and Redis.
+    pub(crate) async fn several() -> Vec<Self> {
+        let first = Self::start().await;
+        if !as_cluster() {
+            return vec![first];
+        }
+        let second = Self::on(first.data.clone(), first.flags.clone()).await;
+        vec![first, second]
+    }
+
     /// A server without any key, which hands out demo tokens.
     pub(crate) async fn demo() -> Self {
         // Where several instances could share a database, nobody is let in by name unless that is said.

@@ -43,6 +43,10 @@ pub(super) async fn remove(
     Path((room, user)): Path<(RoomId, UserId)>,
     Query(removal): Query<Removal>,
 ) -> Result<StatusCode> {
-    state.chat.expel(&admin.by, &room, &user, removal.ban).await?;
+    if removal.ban {
+        state.chat.shut_out(&admin.by, &room, &user).await?;
+    } else {
+        state.chat.expel(&admin.by, &room, &user).await?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -78,10 +78,26 @@ impl Store {
         self.writer.run(Turn::Own(room), move |tx| Box::pin(set_member(tx, id, by, wanted))).await
     }
 
-    /// Removes someone if they are a member, and bans them if that is wanted.
-    pub async fn expel(&self, by: &UserId, room: &RoomId, user: &UserId, ban: bool) -> Result<Option<Commit>> {
+    /// Removes someone if they are a member.
+    pub async fn expel(&self, by: &UserId, room: &RoomId, user: &UserId) -> Result<Option<Commit>> {
         let (id, by, user) = (room.clone(), by.clone(), user.clone());
-        self.writer.run(Turn::Own(room), move |tx| Box::pin(expel(tx, id, by, user, ban))).await
+        self.writer.run(Turn::Own(room), move |tx| Box::pin(expel(tx, id, by, user))).await
+    }
+
+    /// Bans someone, who need not be known yet.
+    pub async fn shut_out(&self, by: &UserId, room: &RoomId, user: &UserId) -> Result<Option<Commit>> {
+        let (id, by, user) = (room.clone(), by.clone(), user.clone());
+        self.writer
+            .run(Turn::Own(room), move |tx| {
+                Box::pin(async move {
+                    let mut room = find_shared_room(tx, &id, &by).await?;
+                    let stub = WantedMember { user_id: user.clone(), role: None, name: None, avatar_url: None };
+                    add_stubs(tx, &[stub]).await?;
+                    let target = find_target(tx, &id, &user).await?;
+                    shut_out(tx, &mut room, &target).await
+                })
+            })
+            .await
     }
 
     /// Any room, with its last message and its first members.
@@ -235,15 +251,20 @@ async fn set_log(tx: &mut Connection, room: &mut InRoom, wanted: &WantedRoom, do
     }
     let by = room.user.id.clone();
     if let Some(title) = &wanted.title
-        && set_text(tx, "update room set title = $2 where id = $1 and title is distinct from $2", room, title).await?
+        && set_text(
+            tx,
+            "update room set title = $2 where id = $1 and title is distinct from $2",
+            room,
+            title.as_deref(),
+        )
+        .await?
     {
         let event = SystemEvent::new(EventKind::Renamed, by.clone(), by.clone());
         let event = SystemEvent { title: title.clone(), ..event };
         done.changes.push(room.write_event(tx, &event, "").await?.into());
     }
     if let Some(history_for) = wanted.history_for.filter(|wanted| *wanted != room.head.history_for) {
-        let text = Some(history_for.as_str().to_owned());
-        set_text(tx, "update room set history_for = $2 where id = $1", room, &text).await?;
+        set_text(tx, "update room set history_for = $2 where id = $1", room, Some(history_for.as_str())).await?;
         room.head.history_for = history_for;
         let event = SystemEvent::new(EventKind::History, by.clone(), by);
         let event = SystemEvent { history_for: Some(history_for), ..event };
@@ -255,20 +276,21 @@ async fn set_log(tx: &mut Connection, room: &mut InRoom, wanted: &WantedRoom, do
 /// Brings the rest to what is wanted.
 async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> Result<()> {
     if let Some(key) = &wanted.key {
-        let changed = set_text(tx, "update room set key = $2 where id = $1 and key is distinct from $2", room, key);
+        let changed =
+            set_text(tx, "update room set key = $2 where id = $1 and key is distinct from $2", room, key.as_deref());
         if changed.await? && room.head.kind == RoomKind::Direct {
             return Err(Error::invalid("key", "of a DIRECT room never changes"));
         }
     }
     if let Some(metadata) = &wanted.metadata {
-        let text = metadata.as_ref().map(|metadata| metadata.get().to_owned());
-        set_text(tx, "update room set metadata = $2 where id = $1", room, &text).await?;
+        let text = metadata.as_ref().map(|metadata| metadata.get());
+        set_text(tx, "update room set metadata = $2 where id = $1", room, text).await?;
     }
     if let Some(name) = &wanted.quota {
         if let Some(name) = name {
             quota::hold(tx, name).await?;
         }
-        set_text(tx, "update room set quota = $2 where id = $1", room, name).await?;
+        set_text(tx, "update room set quota = $2 where id = $1", room, name.as_deref()).await?;
     }
     if let Some(seconds) = wanted.slow_mode_seconds {
         let query = tx.query("update room set slow_mode_seconds = $2 where id = $1").bind(room.id.as_str());
@@ -278,8 +300,8 @@ async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> 
 }
 
 /// Returns whether it was another.
-async fn set_text(tx: &mut Connection, statement: &'static str, room: &InRoom, text: &Option<String>) -> Result<bool> {
-    Ok(tx.query(statement).bind(room.id.as_str()).bind(text.as_deref()).execute().await? > 0)
+async fn set_text(tx: &mut Connection, statement: &'static str, room: &InRoom, text: Option<&str>) -> Result<bool> {
+    Ok(tx.query(statement).bind(room.id.as_str()).bind(text).execute().await? > 0)
 }
 
 /// How a room's members are to change.
@@ -501,26 +523,20 @@ async fn set_member(tx: &mut Connection, id: RoomId, by: UserId, wanted: WantedM
     Ok(done.commit(&room))
 }
 
-async fn expel(tx: &mut Connection, id: RoomId, by: UserId, user: UserId, ban: bool) -> Result<Option<Commit>> {
-    let mut room = find_room(tx, &id, &by).await?;
-    if room.head.kind == RoomKind::Direct {
-        return Err(Error::Forbidden(DIRECT));
-    }
-    if ban && !user.is_system() {
-        let stub = WantedMember { user_id: user.clone(), role: None, name: None, avatar_url: None };
-        add_stubs(tx, &[stub]).await?;
-    }
+/// The room, unless it is of two for good.
+async fn find_shared_room(tx: &mut Connection, id: &RoomId, by: &UserId) -> Result<InRoom> {
+    let room = find_room(tx, id, by).await?;
+    if room.head.kind == RoomKind::Direct { Err(Error::Forbidden(DIRECT)) } else { Ok(room) }
+}
+
+async fn expel(tx: &mut Connection, id: RoomId, by: UserId, user: UserId) -> Result<Option<Commit>> {
+    let mut room = find_shared_room(tx, &id, &by).await?;
     let target = match find_target(tx, &id, &user).await {
+        Ok(target) if target.role.is_some() => target,
         // Whoever is not there is no member: so it is as it should be.
-        Err(Error::UserNotFound(_)) if !ban => return Ok(None),
-        target => target?,
+        Ok(_) | Err(Error::UserNotFound(_)) => return Ok(None),
+        Err(error) => return Err(error),
     };
-    if ban {
-        return shut_out(tx, &mut room, &target).await;
-    }
-    if target.role.is_none() {
-        return Ok(None);
-    }
     let event = if user == by { EventKind::Left } else { EventKind::Removed };
     let (changes, user) = take_out(tx, &mut room, &target, event).await?;
     Ok(Some(room.commit(changes, vec![user])))
