@@ -61,7 +61,9 @@ async fn of_64_sends_at_once_a_quota_of_10_lets_exactly_10_through() {
         }
         let refused: Vec<Value> = sends.join_all().await.into_iter().flatten().collect();
         assert_eq!(refused.len(), 54);
-        refused.iter().for_each(|problem| assert_exceeded(problem, 10, 10));
+        for problem in &refused {
+            assert_exceeded(problem, 10, 10);
+        }
         let mut stored = 0;
         for room in rooms {
             let found = written(&ann, room).await;

@@ -38,12 +38,12 @@ async fn of_many_sends_at_once_one_is_taken_and_the_rest_are_told_when_to_come_b
     let waits: Vec<u64> = sends.join_all().await.into_iter().flatten().collect();
     assert_eq!(waits.len(), 31);
     assert!(waits.iter().all(|wait| (3_500_000..=3_600_000).contains(wait)), "{waits:?}");
-    let sent = written(&ann, "garden").await;
-    assert_eq!((sent.len(), meta(&ann, "garden").await["lastSeq"].clone()), (1, json!(2)));
+    let taken = written(&ann, "garden").await;
+    assert_eq!((taken.len(), meta(&ann, "garden").await["lastSeq"].clone()), (1, json!(2)));
     // A repeat is free, and so is whatever is no new message.
-    let again = json!({ "id": sent[0]["id"], "content": "hello" });
-    assert_eq!(ben.post(&messages("garden"), again).await.ok(200)["message"], sent[0]);
-    let path = format!("{}/{}", messages("garden"), sent[0]["id"].as_str().unwrap());
+    let again = json!({ "id": taken[0]["id"], "content": "hello" });
+    assert_eq!(ben.post(&messages("garden"), again).await.ok(200)["message"], taken[0]);
+    let path = format!("{}/{}", messages("garden"), taken[0]["id"].as_str().unwrap());
     ben.patch(&path, json!({ "content": "edited" })).await.ok(200);
     // Who keeps order may always write.
     for n in 0..3 {

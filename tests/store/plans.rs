@@ -6,8 +6,8 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tidings::model::{MessageId, RoomKind};
-use tidings::store::{MemberChange, NewRoom, PageQuery, ReadTo, RoomPatch, Store};
+use tidings::model::{Decision, Flag, FlaggedBy, MessageId, RoomId, RoomKind, UserId};
+use tidings::store::{MemberChange, NewRoom, PageQuery, ReadTo, RoomPatch, Ruling, Store};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -17,7 +17,7 @@ use super::{caller, draft, draft_as, new_room, room, settings, user};
 use crate::support::{Database, Postgres};
 
 /// Statements of the store that touch messages. One more, and it is to be called below.
-const STATEMENTS: usize = 13;
+const STATEMENTS: usize = 16;
 /// So often is each run, because PostgreSQL makes a plan for any parameters only after five for those it was given.
 const RUNS: u64 = 8;
 
@@ -35,6 +35,11 @@ const FILL: &str = "
         select r.id, seq, seq, r.id || ':' || seq, '', 'u' || (1 + seq % 100), 'somebody',
                'some forty bytes of text, as people write', 'TEXT', seq
         from room r cross join lateral generate_series(1, r.last_seq) seq;
+    insert into moderation_case (room_id, seq, rev, message_id, sender_id, sender_name, content, content_type, flagged_by,
+                                 reason, flagged_at, decision)
+        select r.id, seq, seq, r.id || ':' || seq, 'u1', 'somebody', 'odd', 'TEXT', 'HOOK', 'odd', seq,
+               case seq % 10 when 0 then null else 'APPROVED' end
+        from room r cross join generate_series(1, 50) seq;
     analyze;";
 
 /// Takes down what the server says of its plans.
@@ -105,6 +110,7 @@ async fn use_everything(store: &Store, n: u64) {
     answer.reply_to = Some(message.id.clone());
     store.append(&id, &ann, answer).await.unwrap();
     store.edit(&id, &ann, &message.id, "second".to_owned(), None).await.unwrap();
+    moderate(store, &id, &ann).await;
     store.react(&id, &ann, &message.id, "👍".to_owned(), true).await.unwrap();
     store.delete(&id, &ann, &message.id).await.unwrap();
     let middle = 400 + 10 * n;
@@ -139,6 +145,16 @@ async fn use_everything(store: &Store, n: u64) {
     let patch = RoomPatch { title: Some(Some(format!("title {n}"))), metadata: None, slow_mode_seconds: Some(1) };
     store.update_room(&id, &ann, patch).await.unwrap();
     store.create_room(&ann, NewRoom { member_ids: vec![comer.id], ..new_room(RoomKind::Group) }).await.unwrap();
+}
+
+/// What is flagged, looked at and decided of.
+async fn moderate(store: &Store, id: &RoomId, by: &UserId) {
+    let flag = Flag { by: FlaggedBy::Hook, reason: "odd".to_owned() };
+    let flagged = store.send(id, by, draft("odd"), Some(flag)).await.unwrap().message;
+    assert!(!store.open_cases(None, 20).await.unwrap().is_empty());
+    assert_eq!(store.cases_of(id, &flagged.id).await.unwrap().len(), 1);
+    let ruling = Ruling { by: by.clone(), decision: Decision::Approved, reason: None, up_to: None };
+    assert!(store.decide(id, &flagged.id, ruling).await.unwrap().commit.is_some());
 }
 
 /// A store on the database that says how it is asked, for as long as the guard lives. Two connections: one reads and
