@@ -297,8 +297,20 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Rooms one connection may be subscribed to.
     pub rooms_per_connection: usize,
-    /// Messages a user may send per second, in the long run; 0: no limit.
+    /// Longest body of an HTTP request, in bytes.
+    pub body_bytes: usize,
+    /// Longest `metadata`, in bytes of JSON.
+    pub metadata_bytes: usize,
+    /// Messages a user may send per second, in the long run; here and below, 0 is no limit.
     pub sends_per_second: u32,
+    /// Other things a user may write per second.
+    pub changes_per_second: u32,
+    /// Rooms a user may make per hour.
+    pub rooms_per_hour: u32,
+    /// Frames a connection may send per second.
+    pub frames_per_second: u32,
+    /// WebSockets of one address.
+    pub connections_per_address: u32,
 }
 
 impl ServerFrame<'_> {

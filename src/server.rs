@@ -15,7 +15,8 @@ use crate::config::{Config, ConfigError, Identity, Switch};
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
-use crate::limits::Limits;
+use crate::limits::{self, Connections, Limits, TrustedProxies};
+use crate::model::message::METADATA_BYTES;
 use crate::model::{History, RoomId};
 use crate::presence::Presence;
 use crate::protocol;
@@ -88,7 +89,7 @@ impl Server {
         if !limits_on {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
-        let limits = Limits::new(config.limits.sends_per_second, limits_on);
+        let told = told_limits(&config);
         let broker = match &redis {
             _ if store.is_alone() => Broker::Alone,
             None => Broker::Silent,
@@ -104,7 +105,7 @@ impl Server {
             cache,
             presence,
             redis: redis.clone(),
-            limits,
+            limits: Limits::new(&buckets(&told)),
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
         });
@@ -114,22 +115,24 @@ impl Server {
         }
         broker_ready(&chat).await;
         let auth = authentication(&config, identity, &chat, &store).await?;
+        let of_address = Connections::new(told.connections_per_address as usize);
+        let door = http::Door {
+            head,
+            proxies: Arc::new(TrustedProxies::new(config.limits.trusted_proxies.clone())),
+            connections: Connections::new(told.connections_per_address as usize),
+        };
         let connections = ws::Settings {
-            limits: protocol::Limits {
-                message_chars: config.limits.message_chars as usize,
-                frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.limits.message_chars as usize + (16 << 10)),
-                rooms_per_connection: config.limits.rooms_per_connection as usize,
-                sends_per_second: if limits_on { config.limits.sends_per_second } else { 0 },
-            },
+            limits: told,
             heartbeat: Duration::from_secs(config.heartbeat_seconds),
             auth_deadline: Duration::from_secs(config.auth_seconds),
             max_connections: config.limits.max_connections as usize,
+            of_address,
         };
         let origins = config.identity.allowed_origins.clone();
         let browsers = Arc::new(Browsers { cookie: config.identity.session_cookie.clone(), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
-        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
-        let address = serve("HOST and PORT", address, router, head, &lifecycle)?;
+        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
+        let address = serve("HOST and PORT", address, router, door, &lifecycle)?;
         Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
     }
 
@@ -160,6 +163,34 @@ impl Server {
     }
 }
 
+/// How much one may do, as clients are told.
+fn told_limits(config: &Config) -> protocol::Limits {
+    let limits = &config.limits;
+    let if_on = |most: u32| if limits.limits == Switch::On { most } else { 0 };
+    protocol::Limits {
+        message_chars: limits.message_chars as usize,
+        frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * limits.message_chars as usize + (16 << 10)),
+        rooms_per_connection: limits.rooms_per_connection as usize,
+        body_bytes: http::BODY_BYTES,
+        metadata_bytes: METADATA_BYTES,
+        sends_per_second: if_on(limits.sends_per_second),
+        changes_per_second: if_on(limits.changes_per_second),
+        rooms_per_hour: if_on(limits.rooms_per_hour),
+        frames_per_second: if_on(limits.frames_per_second),
+        connections_per_address: if_on(limits.connections_per_address),
+    }
+}
+
+/// The buckets that hold people to it.
+fn buckets(told: &protocol::Limits) -> limits::Settings {
+    limits::Settings {
+        sends_per_second: told.sends_per_second,
+        changes_per_second: told.changes_per_second,
+        rooms_per_hour: told.rooms_per_hour,
+        frames_per_second: told.frames_per_second,
+    }
+}
+
 /// Waits a little for the bus, so that the first rooms are followed with it; without Redis it serves all the same.
 async fn broker_ready(chat: &Chat) {
     if tokio::time::timeout(BUS, chat.bus_proven()).await.is_err() {
@@ -184,21 +215,21 @@ fn serve(
     setting: &'static str,
     address: SocketAddr,
     router: Router,
-    head: Duration,
+    door: http::Door,
     lifecycle: &Lifecycle,
 ) -> Result<SocketAddr, StartError> {
     let failed = |source| StartError::Listen { setting, address, source };
     let listener = http::listen(address).map_err(failed)?;
     let found = listener.local_addr().map_err(failed)?;
     let serving = lifecycle.clone();
-    lifecycle.spawn("accept", async move { http::serve(listener, router, head, &serving).await });
+    lifecycle.spawn("accept", async move { http::serve(listener, router, door, &serving).await });
     Ok(found)
 }
 
 fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
     // Without a handle, another server of this process counts already, and answers for both.
     let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    serve("METRICS_ADDR", address, router, head, lifecycle)
+    serve("METRICS_ADDR", address, router, http::Door::open(head), lifecycle)
 }
 
 async fn authentication(

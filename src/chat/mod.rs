@@ -4,6 +4,7 @@
 
 mod bus;
 mod following;
+mod limiting;
 mod messages;
 mod polling;
 mod present;
@@ -73,6 +74,8 @@ struct Inner {
     presence: Presence,
     redis: Option<Redis>,
     limits: Limits,
+    /// Takes from the buckets that instances share.
+    shared: limiting::Shared,
     lifecycle: Lifecycle,
     message_chars: usize,
     users: Memory<UserId, Arc<User>>,
@@ -128,6 +131,7 @@ impl Chat {
             presence,
             redis,
             limits,
+            shared: limiting::Shared::default(),
             lifecycle,
             message_chars,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),

@@ -18,7 +18,7 @@ use crate::model::{Caller, Principal};
 use crate::protocol::parse_bytes;
 
 /// Longest body, in bytes.
-pub(super) const BODY_BYTES: usize = 256 << 10;
+pub const BODY_BYTES: usize = 256 << 10;
 
 /// How long one may take to arrive; who sends half of it must not hold a place for ever.
 const BODY_TIME: Duration = Duration::from_secs(10);

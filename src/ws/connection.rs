@@ -192,7 +192,13 @@ impl<'a> Connection<'a> {
                 biased;
                 () = lifecycle.draining() => return self.drain(socket).await,
                 incoming = socket.next() => match incoming {
-                    Incoming::Alive => self.heard = Instant::now(),
+                    Incoming::Alive => {
+                        self.heard = Instant::now();
+                        // Signs of life are few; a flood of them is one like any other.
+                        if self.take_frame().is_err() && self.is_flooding() {
+                            return Some(Close::RATE_LIMITED);
+                        }
+                    }
                     Incoming::End(close) => return close,
                     Incoming::Text(text) => {
                         self.heard = Instant::now();
@@ -216,14 +222,11 @@ impl<'a> Connection<'a> {
 
     /// Does what one frame asks, and answers it.
     async fn receive(&mut self, text: &str) -> Option<Close> {
-        if let Err(error) = self.bucket.frame() {
-            self.refusals += 1;
+        if let Err(error) = self.take_frame() {
             let id = decode(text).map_or_else(|bad| bad.id, |(id, _)| id);
             self.replies.push(ServerFrame::error(id, &error).encode());
-            return (self.refusals >= REFUSALS).then_some(Close::RATE_LIMITED);
+            return self.is_flooding().then_some(Close::RATE_LIMITED);
         }
-        // Paid back one by one: the bucket lets a frame through now and then even under a flood.
-        self.refusals = self.refusals.saturating_sub(1);
         let (id, result) = match decode(text) {
             Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
             Err(bad) => (bad.id, Err(bad.error)),
@@ -232,6 +235,18 @@ impl<'a> Connection<'a> {
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());
         Self::wrong_user(&error).then_some(Close::FORBIDDEN)
+    }
+
+    /// Takes one frame from the bucket, and keeps count of those that it refuses.
+    fn take_frame(&mut self) -> Result<()> {
+        let taken = self.bucket.frame();
+        // Paid back one by one: the bucket lets a frame through now and then even under a flood.
+        self.refusals = if taken.is_ok() { self.refusals.saturating_sub(1) } else { self.refusals + 1 };
+        taken
+    }
+
+    fn is_flooding(&self) -> bool {
+        self.refusals >= REFUSALS
     }
 
     fn next_deadline(&self) -> Instant {

@@ -6,6 +6,7 @@ mod connection;
 mod outbound;
 mod socket;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::auth::request::Browsers;
 use crate::chat::Chat;
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
+use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
 use crate::telemetry;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub auth_deadline: Duration,
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Those of each address.
+    pub of_address: Connections,
 }
 
 /// What every connection can reach.
@@ -72,6 +76,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 
 /// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
 fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+    let place = place_of(context, &request)?;
     let headers = request.headers();
     context.browsers.check_origin(headers)?;
     let accept = accept_key(headers)?;
@@ -84,7 +89,13 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let context = context.clone();
     // Tracked before the answer goes out, so that a stop in between waits for it.
     let lifecycle = context.lifecycle.clone();
-    lifecycle.spawn("connection", serve(context, on_upgrade, presented).instrument(tracing::info_span!("connection")));
+    let (place, address) = place;
+    let span = tracing::info_span!("connection", client = address.map(tracing::field::display));
+    let serving = async move {
+        serve(context, on_upgrade, presented).await;
+        drop(place);
+    };
+    lifecycle.spawn("connection", serving.instrument(span));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -94,6 +105,14 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
         answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     Ok(response)
+}
+
+/// A place for a socket among those of its address, before anything is known of who comes: a refusal here costs least.
+fn place_of(context: &Context, request: &Request) -> Result<(Option<Place>, Option<IpAddr>)> {
+    let Some(client) = request.extensions().get::<Client>() else { return Ok((None, None)) };
+    let place = context.settings.of_address.take(client.address);
+    let place = place.map_err(|retry_after| Error::RateLimited { retry_after })?;
+    Ok((Some(place), Some(client.address)))
 }
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
