@@ -13,5 +13,6 @@ mod process;
 mod properties;
 mod protocol;
 mod realtime;
+mod security;
 mod store;
 mod support;

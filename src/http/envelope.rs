@@ -52,7 +52,9 @@ async fn envelope(State(proxies): State<Arc<TrustedProxies>>, mut request: Reque
     let is_api = path.contains("/api/");
     let address = client.address;
     let span = tracing::info_span!("request", request.id = %id, client = %address, method = %request.method(), path);
-    let mut response = super::problem::render(next.run(request).instrument(span).await, &id);
+    // Within the span, so that what is logged of a refusal says of which call.
+    let answering = async { super::problem::render(next.run(request).await, &id) };
+    let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);

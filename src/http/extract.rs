@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -112,6 +112,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        // Nothing is inflated here, so that no body grows beyond what was sent.
+        let is_packed = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         let arriving = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
         let arrived = arriving.map_err(|_| Error::invalid("body", "did not arrive in time"))?;
         let bytes = arrived.map_err(|rejection| {
@@ -125,7 +127,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return parse_bytes(b"{}").map(Self);
         }
         // A form of another site cannot say this content type, so it cannot act in a browser's name.
-        if kind != "application/json" {
+        if kind != "application/json" || is_packed {
             return Err(Error::UnsupportedMediaType);
         }
         parse_bytes(&bytes).map(Self)
