@@ -6,7 +6,6 @@ mod connection;
 mod outbound;
 mod socket;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,13 +88,11 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let context = context.clone();
     // Tracked before the answer goes out, so that a stop in between waits for it.
     let lifecycle = context.lifecycle.clone();
-    let (place, address) = place;
-    let span = tracing::info_span!("connection", client = address.map(tracing::field::display));
     let serving = async move {
         serve(context, on_upgrade, presented).await;
         drop(place);
     };
-    lifecycle.spawn("connection", serving.instrument(span));
+    lifecycle.spawn("connection", serving.instrument(tracing::info_span!("connection")));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -108,11 +105,10 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
 }
 
 /// A place for a socket among those of its address, before anything is known of who comes: a refusal here costs least.
-fn place_of(context: &Context, request: &Request) -> Result<(Option<Place>, Option<IpAddr>)> {
-    let Some(client) = request.extensions().get::<Client>() else { return Ok((None, None)) };
-    let place = context.settings.of_address.take(client.address);
-    let place = place.map_err(|retry_after| Error::RateLimited { retry_after })?;
-    Ok((Some(place), Some(client.address)))
+fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
+    let client = request.extensions().get::<Client>();
+    let place = client.map(|client| context.settings.of_address.take(client.address)).transpose();
+    place.map_err(|retry_after| Error::RateLimited { retry_after })
 }
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {

@@ -2,6 +2,8 @@
 
 mod authorization;
 mod handshake;
+mod rates;
+mod surface;
 mod text;
 mod tokens;
 

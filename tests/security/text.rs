@@ -191,6 +191,7 @@ async fn s40_nothing_that_is_logged_can_begin_a_line_or_colour_it() {
         process.signal("INT");
         let (_, log) = process.ended();
         assert!(log.contains("/api/session"), "the log shows no request:\n{log}");
+        assert!(log.contains("127.0.0.1") && !log.contains("client=FORGED"), "the log shows no address:\n{log}");
         for line in log.lines() {
             assert!(!line.contains('\u{1b}') && !line.contains('\u{9b}'), "{line:?}");
             assert!(line.len() < 2000, "{line:.200}");
