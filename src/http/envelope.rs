@@ -9,7 +9,8 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -99,15 +100,25 @@ fn say_once(peer: IpAddr) {
 }
 
 async fn turn_away(request: Request, next: Next) -> Response {
-    if let Some(retry_after) = request.extensions().get::<Peer>().and_then(|peer| peer.refused) {
-        let mut response = Error::RateLimited { retry_after }.into_response();
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        return response;
-    }
-    if has_token(request.uri().query().unwrap_or_default()) {
-        return Error::TokenInUrl.into_response();
-    }
-    next.run(request).await
+    let refused = request.extensions().get::<Peer>().and_then(|peer| peer.refused);
+    let error = match refused {
+        Some(retry_after) => Error::RateLimited { retry_after },
+        None if !is_framed_once(request.headers()) => Error::invalid("transfer-encoding", "is `chunked`, once"),
+        None if has_token(request.uri().query().unwrap_or_default()) => return Error::TokenInUrl.into_response(),
+        None => return next.run(request).await,
+    };
+    // Nothing more is read from a connection that is one too many, or of which it is unsure where its requests end.
+    let mut response = error.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Whether it is said in one way only where a body ends: what a proxy in front reads otherwise would be another
+/// request to it (RFC 9112, section 11.2).
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let once = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    once && codings.next().is_none()
 }
 
 /// The caller's own id for the request, if it is one, else a new one.
@@ -144,4 +155,50 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
             HeaderName::from_static("server-timing"),
         ])
         .max_age(Duration::from_hours(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::{listen, serve};
+    use crate::lifecycle::Lifecycle;
+
+    async fn get(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        answer
+    }
+
+    #[tokio::test]
+    async fn s60_a_handler_that_panics_is_a_500_that_says_nothing_and_costs_nobody_else_anything() {
+        let lock = Arc::new(std::sync::Mutex::new(0));
+        let poisoned = lock.clone();
+        let panics = async move || -> &'static str {
+            let _held = poisoned.lock();
+            panic!("the secret reason")
+        };
+        let works = async move || lock.is_poisoned().to_string();
+        let routes =
+            Router::new().route("/panics", axum::routing::get(panics)).route("/works", axum::routing::get(works));
+        let door = Door::open(Duration::from_secs(5));
+        let router = wrap(routes, CorsLayer::new(), &door);
+        let (listener, lifecycle) = (listen(([127, 0, 0, 1], 0).into()).expect("a free port"), Lifecycle::default());
+        let address = listener.local_addr().expect("an address");
+        let serving = tokio::spawn({
+            let lifecycle = lifecycle.clone();
+            async move { serve(listener, router, door, &lifecycle).await }
+        });
+        let answer = get(address, "/panics").await;
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
+        assert!(answer.contains("requestId") && !answer.contains("secret"), "{answer}");
+        let answer = get(address, "/works").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
+        lifecycle.drain();
+        serving.await.expect("it ends");
+    }
 }

@@ -3,6 +3,7 @@
 mod authorization;
 mod handshake;
 mod rates;
+mod shared;
 mod surface;
 mod text;
 mod tokens;

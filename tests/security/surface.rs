@@ -76,7 +76,7 @@ async fn s59_of_a_request_that_could_be_two_only_one_is_ever_answered() {
          content-type: application/json\r\n",
         token("ann")
     );
-    let second = format!("{head}content-length: 22\r\n\r\n{{\"content\":\"smuggled\"}}");
+    let second = format!("{head}connection: close\r\ncontent-length: 22\r\n\r\n{{\"content\":\"smuggled\"}}");
     for (what, lines, body) in [
         ("a length and chunks", "content-length: 4\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
         ("chunks and a length", "transfer-encoding: chunked\r\ncontent-length: 5\r\n", "0\r\n\r\n"),
