@@ -301,7 +301,11 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Longest `metadata`, in bytes of JSON.
     pub metadata_bytes: usize,
-    /// Messages a user may send per second, in the long run; here and below, 0 is no limit.
+    /// WebSockets of one user at an instance; here and below, 0 is no limit.
+    pub connections_per_user: u32,
+    /// Polls of one user that an instance holds.
+    pub polls_per_user: u32,
+    /// Messages a user may send per second, in the long run.
     pub sends_per_second: u32,
     /// Other things a user may write per second.
     pub changes_per_second: u32,

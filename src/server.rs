@@ -10,7 +10,7 @@ use crate::auth::Auth;
 use crate::auth::request::Browsers;
 use crate::broker::Broker;
 use crate::cache::Cache;
-use crate::chat::{Chat, Parts};
+use crate::chat::{Chat, Most, Parts};
 use crate::config::{Config, ConfigError, Identity, Switch};
 use crate::error::Error;
 use crate::http;
@@ -59,7 +59,7 @@ pub enum StartError {
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     /// The first use of the database failed.
-    #[error("cannot prepare the database: {0}")]
+    #[error("cannot prepare the database: {}", .0.chain())]
     Prepare(Error),
 }
 
@@ -108,12 +108,15 @@ impl Server {
             limits: Limits::new(&buckets(&told)),
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
+            most: most(&config, limits_on),
         });
         // After whoever listens to it listens.
         if let Some(redis) = &redis {
             redis.connect(&lifecycle);
         }
         broker_ready(&chat).await;
+        // Nobody comes in before it is known who may not.
+        chat.read_access().await.map_err(StartError::Prepare)?;
         let auth = authentication(&config, identity, &chat, &store).await?;
         let of_address = Connections::new(told.connections_per_address as usize);
         let door = http::Door {
@@ -173,6 +176,8 @@ fn told_limits(config: &Config) -> protocol::Limits {
         rooms_per_connection: limits.rooms_per_connection as usize,
         body_bytes: http::BODY_BYTES,
         metadata_bytes: METADATA_BYTES,
+        connections_per_user: if_on(limits.connections_per_user),
+        polls_per_user: if_on(limits.polls_per_user),
         sends_per_second: if_on(limits.sends_per_second),
         changes_per_second: if_on(limits.changes_per_second),
         rooms_per_hour: if_on(limits.rooms_per_hour),
@@ -189,6 +194,11 @@ fn buckets(told: &protocol::Limits) -> limits::Settings {
         rooms_per_hour: told.rooms_per_hour,
         frames_per_second: told.frames_per_second,
     }
+}
+
+fn most(config: &Config, limits_on: bool) -> Most {
+    let most = |number: u32| if limits_on { number as usize } else { usize::MAX };
+    Most { connections: most(config.limits.connections_per_user), polls: most(config.limits.polls_per_user) }
 }
 
 /// Waits a little for the bus, so that the first rooms are followed with it; without Redis it serves all the same.

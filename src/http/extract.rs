@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::AppState;
 use crate::auth::user;
@@ -44,7 +45,10 @@ impl FromRequestParts<AppState> for Authenticated {
 pub(super) fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
     let token = state.browsers.token(&parts.headers)?;
     state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
-    state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)
+    let principal =
+        state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)?;
+    state.chat.admit(&principal)?;
+    Ok(principal)
 }
 
 /// Where an answer's time went, as `Server-Timing` and `X-Cache` tell it.
@@ -132,4 +136,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         parse_bytes(&bytes).map(Self)
     }
+}
+
+/// Tells a field that is `null` from one that is absent.
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
