@@ -4,8 +4,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::sources;
-use crate::protocol::coverage::{routes, variants};
+use super::all_routes;
+use crate::protocol::coverage::variants;
 use crate::support::{Api, TestServer, fresh_id, make_room, meta, say, token_with};
 
 /// Ben's room, its message, and eve, who is in no room.
@@ -51,13 +51,6 @@ impl Stage {
         let members = self.ben.get("/api/chat/rooms/den/members").await.ok(200);
         assert_eq!(members["members"].as_array().unwrap().len(), 2);
     }
-}
-
-fn all_routes() -> Vec<(String, String)> {
-    let text: String = sources("src/http").into_iter().map(|(_, text)| text).collect();
-    let routes = routes(&text);
-    assert!(routes.len() > 20, "this check has lost sight of the routes: {routes:?}");
-    routes.iter().filter_map(|route| route.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
 #[tokio::test]

@@ -1,17 +1,31 @@
-//! What attackers try, by the numbers S1–S66 of the list in [`table`], and what each attempt comes to.
+//! What attackers try, by the numbers S1–S66 of the list in `attempts.md`, and what each attempt comes to.
 
 mod authorization;
 mod handshake;
 mod rates;
 mod shared;
 mod surface;
+mod table;
 mod text;
 mod tokens;
 
 use std::path::{Path, PathBuf};
 
+use crate::protocol::coverage::routes;
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+/// `METHOD` and path of every route of the service.
+fn all_routes() -> Vec<(String, String)> {
+    let text = sources("src/http").into_iter().fold(String::new(), |all, (_, text)| {
+        // Without the modules' own tests, which have routes of their own.
+        all + text.split("#[cfg(test)]").next().unwrap_or_default()
+    });
+    let routes = routes(&text);
+    assert!(routes.len() > 20, "this check has lost sight of the routes: {routes:?}");
+    routes.iter().filter_map(|route| route.split_once(' ')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
 }
 
 /// The Rust files under a folder, each with its path from the root and its text.

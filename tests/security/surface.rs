@@ -4,8 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 use tempfile::tempdir;
 
-use super::sources;
-use crate::protocol::coverage::routes;
+use super::all_routes;
 use crate::support::{
     Api, Handshake, Process, SECRET, TestServer, database_url, make_room, raw_request, say, token, token_with,
 };
@@ -152,9 +151,7 @@ async fn s62_no_secret_is_shown_by_the_process_or_its_settings() {
 #[tokio::test]
 async fn s64_every_answer_carries_the_headers_that_keep_it_where_it_belongs() {
     let server = TestServer::with(&["--trusted-proxies", "127.0.0.1"]).await;
-    let text: String = sources("src/http").into_iter().map(|(_, text)| text).collect();
-    let mut all: Vec<(String, String)> =
-        routes(&text).iter().filter_map(|route| route.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect();
+    let mut all = all_routes();
     let others =
         [("GET", "/"), ("GET", "/app.js"), ("GET", "/nothing"), ("BREW", "/api/session"), ("OPTIONS", "/api/x")];
     all.extend(others.map(|(method, path)| (method.to_owned(), path.to_owned())));

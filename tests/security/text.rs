@@ -18,7 +18,7 @@ async fn s34_what_would_be_a_command_elsewhere_is_stored_and_returned_as_it_is()
         "\" OR \"\"=\"",
         "$1 $2 ${jndi:ldap://x} {{7*7}} %s %n",
         "\\'; \\\" \\\\ \\u0000 \\x00",
-        "1); SELECT pg_sleep(9); --",
+        "1); SELECT pg_terminate_backend(9); --",
         "\r\nSET chat:meta:garden x\r\n",
         "{\"$gt\": \"\"}",
     ]
