@@ -183,22 +183,20 @@ mod tests {
             panic!("the secret reason")
         };
         let works = async move || lock.is_poisoned().to_string();
-        let routes =
+        let both =
             Router::new().route("/panics", axum::routing::get(panics)).route("/works", axum::routing::get(works));
         let door = Door::open(Duration::from_secs(5));
-        let router = wrap(routes, CorsLayer::new(), &door);
+        let router = wrap(both, CorsLayer::new(), &door);
         let (listener, lifecycle) = (listen(([127, 0, 0, 1], 0).into()).expect("a free port"), Lifecycle::default());
         let address = listener.local_addr().expect("an address");
-        let serving = tokio::spawn({
-            let lifecycle = lifecycle.clone();
-            async move { serve(listener, router, door, &lifecycle).await }
-        });
+        let serving = lifecycle.clone();
+        lifecycle.spawn("accept", async move { serve(listener, router, door, &serving).await });
         let answer = get(address, "/panics").await;
         assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
         assert!(answer.contains("requestId") && !answer.contains("secret"), "{answer}");
         let answer = get(address, "/works").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
         lifecycle.drain();
-        serving.await.expect("it ends");
+        assert!(lifecycle.ended(Duration::from_secs(5)).await);
     }
 }
