@@ -81,7 +81,7 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
     let origins = browsers.origins.iter().filter_map(|origin| origin.parse().ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_credentials(browsers.cookie.is_some())
+        .allow_credentials(!browsers.cookies.is_empty())
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, REQUEST_ID])
         .expose_headers([

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::socket::{Incoming, Socket};
 use super::{Context, Presented};
+use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{ListSubscription, Reader, Subscription};
 use crate::limits::FrameBucket;
@@ -124,7 +125,7 @@ async fn first_frame(
             Incoming::End(close) => return Err(close),
             Incoming::Text(text) => {
                 return Ok(match decode(&text) {
-                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&auth.token)),
+                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&Token::bearer(&auth.token)).await),
                     Ok((id, _)) => (id, Err(Error::Unauthenticated("the first frame is `auth`"))),
                     Err(bad) => (bad.id, Err(bad.error)),
                 });
