@@ -5,6 +5,7 @@
 
 mod api;
 mod architecture;
+mod auth;
 mod cluster;
 mod faults;
 mod invariants;

@@ -54,7 +54,7 @@ pub(super) struct KeySet {
 /// Where a set comes from: the one address or file that is set, whatever a token says.
 #[derive(Clone)]
 enum Source {
-    Url(Uri, Outbound),
+    Url(Box<(Uri, Outbound)>),
     File(PathBuf),
 }
 
@@ -92,7 +92,7 @@ impl KeySet {
             KeySetSource::Url(uri) => {
                 let outbound = Outbound::new()
                     .map_err(|error| ConfigError::new("JWKS_URL", format!("no certificates to trust: {error}")))?;
-                Ok(Self::empty(Source::Url(uri.clone(), outbound), accepted))
+                Ok(Self::empty(Source::Url(Box::new((uri.clone(), outbound))), accepted))
             }
             KeySetSource::File(path) => {
                 let set = Self::empty(Source::File(path.clone()), accepted);
@@ -267,7 +267,10 @@ impl Jwk {
 impl Source {
     async fn fetch(self) -> Result<Bytes, Reason> {
         match self {
-            Self::Url(uri, outbound) => outbound.get(&uri, DEADLINE, SET_BYTES).await.map_err(|error| chain(&error)),
+            Self::Url(url) => {
+                let (uri, outbound) = *url;
+                outbound.get(&uri, DEADLINE, SET_BYTES).await.map_err(|error| chain(&error))
+            }
             Self::File(path) => {
                 let read = tokio::task::spawn_blocking(move || read(&path)).await;
                 read.map_err(|error| error.to_string())?.map(Bytes::from)

@@ -56,7 +56,7 @@ pub struct IdentitySettings {
     #[arg(long, env = "JWT_AUDIENCE", value_name = "AUDIENCE")]
     pub jwt_audience: Option<String>,
 
-    /// Secret of an application with `NextAuth` v4, whose sessions then count, as cookies and as tokens
+    /// Secret of an application with NextAuth v4, whose sessions then count, as cookies and as tokens
     #[arg(long, env = "NEXTAUTH_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub nextauth_secret: Option<String>,
 
@@ -84,7 +84,7 @@ pub struct IdentitySettings {
     #[arg(long, env = "AUTH_SECRET_3", value_name = "SECRET", hide_env_values = true)]
     pub auth_secret_3: Option<String>,
 
-    /// Secret of sessions of before, of `NextAuth` or Auth.js
+    /// Secret of sessions of before, of NextAuth or Auth.js
     #[arg(long, env = "AUTH_SECRET_PREVIOUS", value_name = "SECRET", hide_env_values = true)]
     pub auth_secret_previous: Option<String>,
 
@@ -96,7 +96,7 @@ pub struct IdentitySettings {
     #[arg(long, env = "DEMO", value_name = "on|off")]
     pub demo: Option<Switch>,
 
-    /// Cookie that carries the token, before those of `NextAuth` and Auth.js. Needs the page's own or an allowed origin
+    /// Cookie that carries the token, before those of NextAuth and Auth.js. Needs the page's own or an allowed origin
     #[arg(long, env = "SESSION_COOKIE", value_name = "NAME")]
     pub session_cookie: Option<String>,
 
@@ -152,7 +152,7 @@ pub struct Tokens {
     pub issuer: Option<String>,
     /// What `aud` must hold.
     pub audience: Option<String>,
-    /// Secrets of sessions of `NextAuth` and Auth.js.
+    /// Secrets of sessions of NextAuth and Auth.js.
     pub session_secrets: Vec<String>,
     /// A cookie of one's own that carries the token.
     pub session_cookie: Option<String>,
