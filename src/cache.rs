@@ -10,7 +10,7 @@ use fred::types::{Expiration, SetOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::model::{Head, History, HistoryFor, RoomId, RoomKind, Timestamp, User, UserId};
+use crate::model::{Head, History, HistoryFor, Partner, RoomId, RoomKind, Set, Timestamp, User, UserId, UserRole};
 use crate::redis::{Area, Redis, Replacement};
 use crate::telemetry;
 
@@ -88,6 +88,28 @@ struct SharedMeta {
     member_count: u64,
 }
 
+/// What of a user is neither role nor partner, as it is shared: with it, nothing of a user has to be read.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SharedProfile {
+    name: String,
+    avatar_url: Option<String>,
+    set: Set,
+    /// Microseconds since 1970.
+    claims_at: i64,
+}
+
+impl From<&User> for SharedProfile {
+    fn from(user: &User) -> Self {
+        Self {
+            name: user.name.clone(),
+            avatar_url: user.avatar_url.clone(),
+            set: user.set,
+            claims_at: user.claims_at.0,
+        }
+    }
+}
+
 impl From<&Head> for SharedMeta {
     fn from(head: &Head) -> Self {
         Self {
@@ -144,21 +166,57 @@ impl Cache {
         self.keep(self.replacement(page_key(room), &page.history, page.rev, PAGE, page)).await;
     }
 
-    /// Keeps a user's role and partner that were read, unless somebody keeps newer ones. "None" is a value.
+    /// A user, if all of them is there.
+    pub async fn user(&self, id: &UserId) -> Option<User> {
+        let Self::Redis(redis) = self else { return None };
+        if !redis.is_usable() {
+            return None;
+        }
+        let commands = redis.commands();
+        let role = redis.run(Area::Read, Box::pin(commands.get::<Option<String>, _>(redis.name(&role_key(id)))));
+        let (partner_key, profile_key) = (partner_key(id), profile_key(id));
+        let partner = self.get::<Option<Partner>>(&partner_key);
+        let (role, partner, profile) = tokio::join!(role, partner, self.get::<SharedProfile>(&profile_key));
+        let (partner, profile) = (partner?, profile?);
+        // The role is text of another application's, too: a name that is none of ours is not taken for one.
+        let role = role??;
+        Some(UserRole::parse(&role)).filter(|known| known.as_str() == role).map(|role| User {
+            id: id.clone(),
+            name: profile.name,
+            avatar_url: profile.avatar_url,
+            role,
+            partner,
+            set: profile.set,
+            claims_at: Timestamp(profile.claims_at),
+        })
+    }
+
+    /// Keeps a user who was read, unless somebody keeps newer values. "No partner" is a value.
     pub async fn keep_user(&self, user: &User) {
+        self.set_user(user, Some(SetOptions::NX)).await;
+    }
+
+    /// Puts a user who changed in the place of what is kept of them.
+    pub async fn replace_user(&self, user: &User) {
+        self.set_user(user, None).await;
+    }
+
+    async fn set_user(&self, user: &User, options: Option<SetOptions>) {
         let Self::Redis(redis) = self else { return };
         if !redis.is_usable() {
             return;
         }
-        let partner = serde_json::to_string(&user.partner).expect("a partner is two texts");
         let commands = redis.commands();
         let keep = |key: String, value: String, seconds: i64| {
-            let options = Some(SetOptions::NX);
-            let set = commands.set::<(), _, _>(redis.name(&key), value, Some(Expiration::EX(seconds)), options, false);
+            let expiration = Some(Expiration::EX(seconds));
+            let set = commands.set::<(), _, _>(redis.name(&key), value, expiration, options.clone(), false);
             redis.run(Area::Write, Box::pin(set))
         };
+        let partner = serde_json::to_string(&user.partner).expect("a partner is two texts");
+        let profile = serde_json::to_string(&SharedProfile::from(user)).expect("a profile is texts and numbers");
         let role = keep(role_key(&user.id), user.role.as_str().to_owned(), ROLE);
-        futures_util::future::join(role, keep(partner_key(&user.id), partner, PARTNER)).await;
+        let partner = keep(partner_key(&user.id), partner, PARTNER);
+        tokio::join!(role, partner, keep(profile_key(&user.id), profile, PARTNER));
     }
 
     async fn get<T: for<'a> Deserialize<'a>>(&self, key: &str) -> Option<T> {
@@ -208,6 +266,10 @@ fn page_key(room: &RoomId) -> String {
 
 fn role_key(user: &UserId) -> String {
     format!("stats:user:{user}:role")
+}
+
+fn profile_key(user: &UserId) -> String {
+    format!("stats:user:{user}:profile")
 }
 
 fn partner_key(user: &UserId) -> String {

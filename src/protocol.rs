@@ -297,6 +297,10 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Rooms one connection may be subscribed to.
     pub rooms_per_connection: usize,
+    /// Connections one user may have to an instance; 0: no limit.
+    pub connections_per_user: u32,
+    /// Polls of one user that an instance holds; 0: no limit.
+    pub polls_per_user: u32,
     /// Messages a user may send per second, in the long run; 0: no limit.
     pub sends_per_second: u32,
 }

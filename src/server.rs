@@ -10,7 +10,7 @@ use crate::auth::request::Browsers;
 use crate::auth::{self, Auth};
 use crate::broker::Broker;
 use crate::cache::Cache;
-use crate::chat::{Chat, Parts};
+use crate::chat::{Chat, Most, Parts};
 use crate::config::{Config, ConfigError, Identity, Switch};
 use crate::error::Error;
 use crate::http;
@@ -58,7 +58,7 @@ pub enum StartError {
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
     /// The first use of the database failed.
-    #[error("cannot prepare the database: {0}")]
+    #[error("cannot prepare the database: {}", .0.chain())]
     Prepare(Error),
 }
 
@@ -108,18 +108,23 @@ impl Server {
             limits,
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
+            most: most(&config, limits_on),
         });
         // After whoever listens to it listens.
         if let Some(redis) = &redis {
             redis.connect(&lifecycle);
         }
         broker_ready(&chat).await;
+        // Nobody comes in before it is known who may not.
+        chat.read_access().await.map_err(StartError::Prepare)?;
         let auth = authentication(keys, &chat, &store, &lifecycle).await?;
         let connections = ws::Settings {
             limits: protocol::Limits {
                 message_chars: config.limits.message_chars as usize,
                 frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.limits.message_chars as usize + (16 << 10)),
                 rooms_per_connection: config.limits.rooms_per_connection as usize,
+                connections_per_user: if limits_on { config.limits.connections_per_user } else { 0 },
+                polls_per_user: if limits_on { config.limits.polls_per_user } else { 0 },
                 sends_per_second: if limits_on { config.limits.sends_per_second } else { 0 },
             },
             heartbeat: Duration::from_secs(config.heartbeat_seconds),
@@ -159,6 +164,11 @@ impl Server {
         self.store.close().await;
         ended
     }
+}
+
+fn most(config: &Config, limits_on: bool) -> Most {
+    let most = |number: u32| if limits_on { number as usize } else { usize::MAX };
+    Most { connections: most(config.limits.connections_per_user), polls: most(config.limits.polls_per_user) }
 }
 
 /// Waits a little for the bus, so that the first rooms are followed with it; without Redis it serves all the same.

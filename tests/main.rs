@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![expect(clippy::disallowed_methods, reason = "a test waits for its own tasks, and their panics are its own")]
 
+mod access;
 mod api;
 mod architecture;
 mod auth;

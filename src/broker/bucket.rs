@@ -9,6 +9,9 @@ pub(super) const BUCKETS: u16 = 1024;
 pub struct Bucket(u16);
 
 impl Bucket {
+    /// One that every instance hears, whatever it follows.
+    pub const EVERYONE: Self = Self(0);
+
     /// The bucket of a room's or user's id, the same on every instance and in every version: FNV-1a.
     pub fn of(id: &str) -> Self {
         let hash = id

@@ -102,7 +102,7 @@ impl RedisBroker {
     }
 
     pub(super) fn keep(&self, mut buckets: HashSet<Bucket>) {
-        buckets.insert(self.shared.own_bucket());
+        buckets.extend([self.shared.own_bucket(), Bucket::EVERYONE]);
         if self.shared.lock().keep(&buckets) {
             self.shared.wanted.notify_one();
         }
@@ -200,7 +200,7 @@ impl Shared {
         let mut changes = client.cluster_change_rx();
         let mut round = tokio::time::interval(ROUND);
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.want(&[self.own_bucket()]);
+        self.want(&[self.own_bucket(), Bucket::EVERYONE]);
         let mut rounds: u32 = 0;
         loop {
             tokio::select! {

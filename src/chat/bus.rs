@@ -58,6 +58,7 @@ impl Chat {
                 }
                 // Of another history: one of the two instances has not noticed yet. The database tells which.
                 Heard::Message(BusMessage::Commit(_) | BusMessage::User(_)) => self.0.look.notify_one(),
+                Heard::Message(BusMessage::Access) => self.access_hinted(),
                 Heard::Message(BusMessage::Aside(aside)) => self.tell_aside(&aside),
                 Heard::Message(BusMessage::Probe(_)) => {}
                 Heard::Missed(cause) => self.distrust(cause),
@@ -70,6 +71,7 @@ impl Chat {
         tracing::info!(cause = cause.as_str(), "the bus may have missed something; comparing with the database");
         self.0.hub.distrust();
         self.0.look.notify_one();
+        self.access_hinted();
     }
 
     /// Gives a best-effort frame of another instance to those who read here.

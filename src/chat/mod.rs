@@ -2,6 +2,7 @@
 //! bus, in that order and only here. What is acknowledged was committed; what is shown was committed before it was
 //! shown; and what was committed is applied here even if whoever asked for it is gone.
 
+mod access;
 mod bus;
 mod following;
 mod messages;
@@ -11,6 +12,7 @@ mod reading;
 mod repair;
 mod rooms;
 mod tail;
+mod users;
 
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -25,11 +27,13 @@ use crate::error::{Error, Result};
 use crate::hub::{Hub, NewestPage};
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
-use crate::model::{Caller, Commit, History, RoomId, Session, User, UserId};
+use crate::model::{Commit, History, RoomId, UserId};
 use crate::presence::Presence;
 use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
+use access::Access;
+use users::KnownUser;
 
 pub use following::{Begin, CatchUp, Followed};
 pub use messages::Accepted;
@@ -75,7 +79,9 @@ struct Inner {
     limits: Limits,
     lifecycle: Lifecycle,
     message_chars: usize,
-    users: Memory<UserId, Arc<User>>,
+    access: Access,
+    most: Most,
+    users: Memory<UserId, KnownUser>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
     newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
     /// The tail check should look now, and not only at its next turn.
@@ -102,6 +108,17 @@ pub struct Parts {
     pub lifecycle: Lifecycle,
     /// Longest message, in characters.
     pub message_chars: usize,
+    /// What one user may have open at once.
+    pub most: Most,
+}
+
+/// What one user may have open at this instance at the same time.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    /// Connections.
+    pub connections: usize,
+    /// Held polls.
+    pub polls: usize,
 }
 
 /// How the service is, for whoever runs it.
@@ -118,7 +135,7 @@ pub struct Readiness {
 impl Chat {
     /// The service of these parts. Starts the tasks that listen, look and forget.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars } = parts;
+        let Parts { store, broker, cache, presence, redis, limits, lifecycle, message_chars, most } = parts;
         let chat = Self(Arc::new(Inner {
             history: RwLock::new(store.history().clone()),
             store,
@@ -130,6 +147,8 @@ impl Chat {
             limits,
             lifecycle,
             message_chars,
+            access: Access::default(),
+            most,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
             pages: Memory::builder()
                 .max_capacity(PAGE_BYTES)
@@ -147,6 +166,8 @@ impl Chat {
     fn start(&self) {
         let lifecycle = &self.0.lifecycle;
         let (listen, look, present, sweep) = (self.clone(), self.clone(), self.clone(), self.clone());
+        let access = self.clone();
+        lifecycle.supervise("access", move || access.clone().follow_access());
         lifecycle.supervise("listen", move || listen.clone().listen());
         lifecycle.supervise("tail check", move || look.clone().check_tails());
         lifecycle.supervise("presence", move || present.clone().watch_presence());
@@ -170,27 +191,6 @@ impl Chat {
             bus: self.0.broker.status(),
             redis: self.0.redis.as_ref().and_then(Redis::fault),
         }
-    }
-
-    /// The user behind a token, made from its claims if they come for the first time.
-    pub async fn user(&self, caller: &Caller) -> Result<Arc<User>> {
-        let load = async {
-            let user = self.0.store.ensure_user(caller).await?;
-            self.0.cache.keep_user(&user).await;
-            Ok::<_, Error>(Arc::new(user))
-        };
-        // One reads for all who ask at the same time; a failure is not kept.
-        self.0.users.try_get_with_by_ref(&caller.id, load).await.map_err(|error: Arc<Error>| (*error).clone())
-    }
-
-    /// A user, as the admin side sees them.
-    pub async fn user_of(&self, id: &UserId) -> Result<User> {
-        self.0.store.user(id).await?.ok_or_else(|| Error::UserNotFound(id.to_string()))
-    }
-
-    /// What the service knows of who calls.
-    pub async fn session(&self, caller: &Caller) -> Result<Session> {
-        Ok(Session::new(&*self.user(caller).await?, caller.expires_at()))
     }
 
     /// Runs a write and tells everyone here of it, in a task of its own: whoever hangs up must not cut the way
@@ -224,6 +224,7 @@ impl Chat {
                 now = tick.tick() => {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
+                    self.0.access.sweep();
                     self.leave_buckets();
                     metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
                 }

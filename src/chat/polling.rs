@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{Cached, Chat};
 use crate::broker::Bucket;
 use crate::error::{Error, Result};
-use crate::hub::{ListSubscription, Reader, UserFeed};
-use crate::model::{History, Meta, RoomId, UserId};
+use crate::hub::{Ending, ListSubscription, Reader, UserFeed};
+use crate::model::{Caller, History, Meta, RoomId, Timestamp, UserId};
 
 /// Rooms in a list at most: the newest.
 const LIST: usize = 500;
@@ -58,9 +58,11 @@ impl ListMeta {
 
 impl Chat {
     /// Meta of a room. With a tag and a time to wait: held until it is another, or the time is over.
-    pub async fn meta(&self, user: &UserId, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
-        let end = self.end_of(wait, tag);
-        let reader = Arc::new(Reader::of_poll(user.clone()));
+    pub async fn meta(&self, caller: &Caller, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
+        let user = &caller.id;
+        let end = self.end_of(caller, wait, tag);
+        let reader = Arc::new(Reader::of_poll(caller));
+        let _entered = end.map(|_| self.enter(&reader)).transpose()?;
         // Registered before looking, so that nothing passes between looking and waiting: neither a change of the room
         // nor one of the user's position in it.
         let _subscriptions = match end {
@@ -82,7 +84,7 @@ impl Chat {
             let etag = format!("{history}.{}.{last_read_seq}", followed.head.rev);
             let meta = Meta { history: Some(history), ..Meta::new(&followed.head, last_read_seq) };
             let answer = NamedMeta { meta, etag, cached: followed.cached };
-            if tag != Some(&answer.etag) || self.is_over(end, &reader).await {
+            if tag != Some(&answer.etag) || self.is_over(end, &reader).await? {
                 answer.cached.count("meta");
                 return Ok(answer);
             }
@@ -92,13 +94,15 @@ impl Chat {
     /// Meta of all a user's rooms, or of those named. With a tag and a time to wait: held as above.
     pub async fn list_meta(
         &self,
-        user: &UserId,
+        caller: &Caller,
         named: Option<&[RoomId]>,
         tag: Option<&str>,
         wait: Duration,
     ) -> Result<ListMeta> {
-        let end = self.end_of(wait, tag);
-        let reader = Arc::new(Reader::of_poll(user.clone()));
+        let user = &caller.id;
+        let end = self.end_of(caller, wait, tag);
+        let reader = Arc::new(Reader::of_poll(caller));
+        let _entered = end.map(|_| self.enter(&reader)).transpose()?;
         let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
         let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {
@@ -110,27 +114,36 @@ impl Chat {
                 self.check_now(&feed.rooms(), &feed).await?;
                 continue;
             }
-            if tag != Some(list.etag().as_str()) || self.is_over(end, &reader).await {
+            if tag != Some(list.etag().as_str()) || self.is_over(end, &reader).await? {
                 list.cached.count("meta");
                 return Ok(list);
             }
         }
     }
 
-    fn end_of(&self, wait: Duration, tag: Option<&str>) -> Option<Instant> {
+    /// Until when a poll is held, if it is: not beyond the end of its token.
+    fn end_of(&self, caller: &Caller, wait: Duration, tag: Option<&str>) -> Option<Instant> {
         let waits = tag.is_some() && !wait.is_zero() && !self.0.lifecycle.is_draining();
-        waits.then(|| Instant::now() + wait.min(LONGEST_WAIT))
+        let left = caller.expires_at().0.saturating_sub(Timestamp::now().0);
+        let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
+        waits.then(|| Instant::now() + wait.min(LONGEST_WAIT).min(left))
     }
 
-    /// Waits until something moved, and says whether the time is over or the service stops.
-    async fn is_over(&self, end: Option<Instant>, reader: &Reader) -> bool {
-        let Some(end) = end else { return true };
+    /// Waits until something moved, and says whether the time is over or the service stops. Fails if the caller's
+    /// access has ended.
+    async fn is_over(&self, end: Option<Instant>, reader: &Reader) -> Result<bool> {
+        let Some(end) = end else { return Ok(true) };
         let over = tokio::select! {
             woken = timeout_at(end, reader.woken()) => woken.is_err(),
             () = self.0.lifecycle.draining() => true,
         };
         reader.take();
-        over
+        match reader.ending() {
+            Some(Ending::Revoked) => Err(Error::TokenRevoked),
+            Some(Ending::Suspended) => Err(Error::Suspended),
+            Some(Ending::Disconnected) => Ok(true),
+            Some(Ending::HistoryChanged) | None => Ok(over),
+        }
     }
 
     async fn list_now(&self, user: &UserId, named: Option<&[RoomId]>) -> Result<ListMeta> {

@@ -174,6 +174,7 @@ impl Chat {
         *self.0.history.write().unwrap_or_else(std::sync::PoisonError::into_inner) = history;
         self.0.hub.end();
         self.0.users.invalidate_all();
+        self.access_hinted();
         self.0.pages.invalidate_all();
     }
 

@@ -26,4 +26,12 @@ pub struct LimitSettings {
     /// Rooms one connection may be subscribed to
     #[arg(long, env = "ROOMS_PER_CONNECTION", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub rooms_per_connection: u32,
+
+    /// Connections one user may have to this instance at the same time
+    #[arg(long, env = "CONNECTIONS_PER_USER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_per_user: u32,
+
+    /// Polls of one user that this instance holds at the same time
+    #[arg(long, env = "POLLS_PER_USER", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub polls_per_user: u32,
 }

@@ -9,6 +9,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::AppState;
 use crate::auth::user;
@@ -45,7 +46,9 @@ pub(super) async fn principal(parts: &Parts, state: &AppState) -> Result<Princip
     let token = state.browsers.token(&parts.headers)?;
     let token = token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?;
     state.browsers.check_cookie_origin(&token, &parts.headers, parts.method.is_safe())?;
-    state.auth.verify(&token).await
+    let principal = state.auth.verify(&token).await?;
+    state.chat.admit(&principal)?;
+    Ok(principal)
 }
 
 /// Where an answer's time went, as `Server-Timing` and `X-Cache` tell it.
@@ -131,4 +134,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         }
         parse_bytes(&bytes).map(Self)
     }
+}
+
+/// Tells a field that is `null` from one that is absent.
+pub(super) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

@@ -33,7 +33,7 @@ pub(super) async fn show(
 ) -> Result<Response> {
     let timing = who.timing();
     let tag = known_tag(&headers);
-    let answer = state.chat.meta(&who.caller.id, &room, tag, wait_of(poll.wait)?).await?;
+    let answer = state.chat.meta(&who.caller, &room, tag, wait_of(poll.wait)?).await?;
     Ok(tagged(tag, &answer.etag, timing.headers(answer.cached), || Json(answer.meta)))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn list(
     let timing = who.timing();
     let named = poll.rooms.as_deref().map(named_rooms).transpose()?;
     let tag = known_tag(&headers);
-    let list = state.chat.list_meta(&who.caller.id, named.as_deref(), tag, wait_of(poll.wait)?).await?;
+    let list = state.chat.list_meta(&who.caller, named.as_deref(), tag, wait_of(poll.wait)?).await?;
     let etag = list.etag();
     Ok(tagged(tag, &etag, timing.headers(list.cached), || {
         Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": list.history }))

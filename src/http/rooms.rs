@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::AppState;
-use super::extract::{Authenticated, Json as Body, Path, Query};
+use super::extract::{Authenticated, Json as Body, Path, Query, present};
 use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
 use crate::model::{RoomId, RoomKind};
@@ -79,10 +79,6 @@ pub(super) struct PatchBody {
     title: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
     metadata: Option<Option<Map<String, Value>>>,
-}
-
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// `PATCH /api/chat/rooms/{roomId}`

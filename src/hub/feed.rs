@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::Trust;
-use super::reader::Reader;
+use super::reader::{Ending, Reader};
 use super::room::RoomLog;
 use crate::model::{RoomId, UserId};
 
@@ -169,7 +169,7 @@ impl UserFeed {
         let mut state = self.lock();
         state.rooms.clear();
         for reader in std::mem::take(&mut state.readers) {
-            reader.end();
+            reader.end(Ending::HistoryChanged);
         }
     }
 

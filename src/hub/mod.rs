@@ -4,6 +4,7 @@
 
 mod feed;
 mod moves;
+mod present;
 mod reader;
 mod room;
 
@@ -15,7 +16,8 @@ use dashmap::DashMap;
 
 pub use feed::{ListSubscription, UserFeed};
 pub use moves::{Moves, Touched};
-pub use reader::{Inbox, Reader};
+pub use present::{Entered, Present};
+pub use reader::{Ending, Inbox, Reader};
 pub use room::{Lookup, NewestPage, Pull, RoomLog, Since, Subscription};
 
 use crate::model::{RoomId, UserChangeKind, UserId};
@@ -49,6 +51,7 @@ pub struct Hub {
     rooms: DashMap<RoomId, Arc<RoomLog>>,
     users: DashMap<UserId, Arc<UserFeed>>,
     touched: Arc<Touched>,
+    present: Arc<Present>,
     distrusted: AtomicU64,
 }
 
@@ -136,6 +139,11 @@ impl Hub {
     /// Rooms in which somebody came or went.
     pub fn touched(&self) -> &Touched {
         &self.touched
+    }
+
+    /// Everyone who reads here.
+    pub fn present(&self) -> &Arc<Present> {
+        &self.present
     }
 
     /// Every room that is followed.

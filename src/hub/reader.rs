@@ -2,12 +2,11 @@
 //! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
 
-use crate::model::{RoomId, UserId};
+use crate::model::{Caller, Credential, RoomId, UserId};
 use crate::protocol::Frame;
 
 /// Best-effort frames (typing, presence, read) waiting for one reader. When as many wait, further ones are dropped.
@@ -18,12 +17,28 @@ const ASIDES: usize = 64;
 pub struct Reader {
     user: UserId,
     is_connection: bool,
-    ended: AtomicBool,
+    /// With what it came in; a connection renews it in place.
+    credential: Mutex<Credential>,
+    ending: OnceLock<Ending>,
+    over: Notify,
     inbox: Mutex<Inbox>,
     /// Best-effort frames, and the room each is about. They wait here, where they are bounded, until the reader has
     /// nothing better to send.
     asides: Mutex<VecDeque<(RoomId, Frame)>>,
     wake: Notify,
+}
+
+/// Why a reader ends although nobody wished it on its side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// What it reads belongs to a history that is over.
+    HistoryChanged,
+    /// Its token is good no longer.
+    Revoked,
+    /// Its user is suspended.
+    Suspended,
+    /// It was disconnected, and may come back.
+    Disconnected,
 }
 
 /// What moved since the reader last looked.
@@ -39,11 +54,13 @@ pub struct Inbox {
 
 impl Reader {
     /// A held poll on behalf of a user. It comes and goes too often for others to be told.
-    pub fn of_poll(user: UserId) -> Self {
+    pub fn of_poll(caller: &Caller) -> Self {
         Self {
-            user,
+            user: caller.id.clone(),
             is_connection: false,
-            ended: AtomicBool::new(false),
+            credential: Mutex::new(caller.credential.clone()),
+            ending: OnceLock::new(),
+            over: Notify::new(),
             inbox: Mutex::default(),
             asides: Mutex::default(),
             wake: Notify::new(),
@@ -51,8 +68,8 @@ impl Reader {
     }
 
     /// A connection on behalf of a user: others are told when they come and go.
-    pub fn of_connection(user: UserId) -> Self {
-        Self { is_connection: true, ..Self::of_poll(user) }
+    pub fn of_connection(caller: &Caller) -> Self {
+        Self { is_connection: true, ..Self::of_poll(caller) }
     }
 
     /// Whether it is a connection.
@@ -93,15 +110,37 @@ impl Reader {
         self.wake.notify_one();
     }
 
-    /// What it reads belongs to a history that is over.
-    pub(super) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+    /// Ends it. Of several reasons the first one counts.
+    pub(super) fn end(&self, ending: Ending) {
+        // An error says that it has ended already.
+        let _ = self.ending.set(ending);
+        self.over.notify_one();
         self.wake.notify_one();
     }
 
-    /// Whether what it reads belongs to a history that is over.
-    pub fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+    /// Why it has to end, if it has to.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+
+    /// Resolves once it has to end.
+    pub async fn over(&self) -> Ending {
+        loop {
+            if let Some(ending) = self.ending() {
+                return ending;
+            }
+            self.over.notified().await;
+        }
+    }
+
+    /// Its session was renewed.
+    pub fn renew(&self, credential: Credential) {
+        *self.credential.lock().unwrap_or_else(PoisonError::into_inner) = credential;
+    }
+
+    /// Whether what it came in with is of this kind.
+    pub(super) fn came_with(&self, test: impl FnOnce(&Credential) -> bool) -> bool {
+        test(&self.credential.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The best-effort frames that wait, and forgets them.
@@ -127,10 +166,13 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Claims, Timestamp};
 
     #[test]
     fn best_effort_frames_are_bounded_however_often_a_reader_looks_elsewhere() {
-        let reader = Reader::of_connection("ann".parse().expect("an id"));
+        let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at: Timestamp(0) };
+        let caller = Caller { id: "ann".parse().expect("an id"), claims: Claims::default(), credential };
+        let reader = Reader::of_connection(&caller);
         let room: RoomId = "r".parse().expect("an id");
         for _ in 0..10 {
             (0..ASIDES).for_each(|_| reader.aside(&room, Frame::from_static("{}")));

@@ -16,7 +16,7 @@ pub use self::since::Since;
 use self::state::{EARLY, Known, Slot, State};
 use super::feed::UserFeed;
 use super::moves::{Moves, Touched};
-use super::reader::Reader;
+use super::reader::{Ending, Reader};
 use super::{LINGER, Trust};
 use crate::model::{Changes, Head, HistoryFor, Member, RoomId, UserId};
 use crate::protocol::Frame;
@@ -341,7 +341,7 @@ impl RoomLog {
         // Members hold their feeds, and these their rooms: here the circle is cut.
         state.members.clear();
         for reader in std::mem::take(&mut state.readers) {
-            reader.end();
+            reader.end(Ending::HistoryChanged);
         }
     }
 

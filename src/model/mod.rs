@@ -1,6 +1,7 @@
 //! The vocabulary: ids, times, users, rooms, members, messages, and what a role may do. Pure: no I/O, no async,
 //! no transport. What is constructed here is valid; the rest of the crate does not check again.
 
+pub mod access;
 pub mod commit;
 pub mod id;
 pub mod message;
@@ -9,10 +10,11 @@ pub mod room;
 pub mod time;
 pub mod user;
 
+pub use access::{AccessChange, NumberedChange};
 pub use commit::{Changes, Commit, UserChange, UserChangeKind};
 pub use id::{History, MessageId, RoomId, UserId};
 pub use message::{ContentType, Draft, DraftInput, Effect, EventKind, Message, Moderation, Reaction, SystemEvent};
 pub use permission::{Action, permits};
 pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind};
 pub use time::Timestamp;
-pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, User, UserRole};
+pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, Set, User, UserPatch, UserRole};

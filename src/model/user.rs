@@ -46,7 +46,7 @@ pub struct Partner {
     pub status: String,
 }
 
-/// A user as the database holds them: the newest token's claims, and over them what the admin side has set.
+/// A user as the database holds them: what the newest token says, and over it what the admin side has set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
@@ -60,6 +60,56 @@ pub struct User {
     pub role: UserRole,
     /// Their partner profile, if they have one.
     pub partner: Option<Partner>,
+    /// What of it the admin side has set, over what tokens say.
+    pub set: Set,
+    /// When the token was issued that the rest is of.
+    #[serde(skip)]
+    pub claims_at: Timestamp,
+}
+
+/// What of a user the admin side has set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each thing that can be set")]
+pub struct Set {
+    /// The name.
+    pub name: bool,
+    /// The picture.
+    #[serde(rename = "avatarUrl")]
+    pub avatar: bool,
+    /// The role.
+    pub role: bool,
+    /// The partner profile, or that there is none.
+    pub partner: bool,
+}
+
+/// What the admin side sets of a user. What is absent stays; what is true in `release` is what tokens say again, from
+/// the next one on.
+#[derive(Debug, Clone, Default)]
+pub struct UserPatch {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another picture, or none.
+    pub avatar_url: Option<Option<String>>,
+    /// Another role.
+    pub role: Option<UserRole>,
+    /// Another partner profile, or none.
+    pub partner: Option<Option<Partner>>,
+    /// What is no longer set.
+    pub release: Set,
+}
+
+impl User {
+    /// Whether a token says something that is not known yet: it is newer than what is known, and differs in what the
+    /// admin side has not set.
+    pub fn learns_from(&self, caller: &Caller) -> bool {
+        let Claims { name, picture, role, partner } = &caller.claims;
+        caller.credential.claims_at() > self.claims_at
+            && (name.as_ref().is_some_and(|name| !self.set.name && *name != self.name)
+                || (picture.is_some() && !self.set.avatar && *picture != self.avatar_url)
+                || role.is_some_and(|role| !self.set.role && role != self.role)
+                || partner.as_ref().is_some_and(|partner| !self.set.partner && *partner != self.partner))
+    }
 }
 
 /// What a token says of the person. A claim that is absent, or not trusted here, says nothing.
@@ -97,6 +147,14 @@ pub struct Caller {
     pub claims: Claims,
     /// The token.
     pub credential: Credential,
+}
+
+impl Credential {
+    /// How old what the token says is. One that does not say when it was issued is older than any that does, and of
+    /// several of these the first one counts.
+    pub fn claims_at(&self) -> Timestamp {
+        self.issued_at.unwrap_or(Timestamp(1))
+    }
 }
 
 impl Caller {

@@ -25,6 +25,8 @@ pub enum BusMessage {
     User(Publication),
     /// A best-effort frame for those who read a room.
     Aside(Aside),
+    /// The log of access has grown: a hint to look, and no more.
+    Access,
     /// A proof of life: who published it knows it again.
     Probe(String),
 }
@@ -110,6 +112,7 @@ enum Body<'a> {
     Commit(Committed<'a>),
     User(Committed<'a>),
     Aside { from: InstanceId, room_id: Cow<'a, RoomId>, author: Cow<'a, UserId>, about: AsideKind },
+    Access {},
     Probe { nonce: Cow<'a, str> },
 }
 
@@ -242,6 +245,7 @@ impl BusMessage {
                 let (room_id, author) = (Cow::Borrowed(&aside.room_id), Cow::Borrowed(&aside.author));
                 (Body::Aside { from: aside.from, room_id, author, about: aside.kind }, vec![&aside.frame])
             }
+            Self::Access => (Body::Access {}, Vec::new()),
             Self::Probe(nonce) => (Body::Probe { nonce: Cow::Borrowed(nonce) }, Vec::new()),
         };
         let mut bytes = serde_json::to_vec(&Header { v: VERSION, body }).expect("a header is texts and numbers");
@@ -262,6 +266,7 @@ impl BusMessage {
         }
         let frames = std::str::from_utf8(&bytes[end + 1..]).map_err(|_| malformed("a frame is no text"))?;
         match header.body {
+            Body::Access {} => Ok(Self::Access),
             Body::Probe { nonce } => Ok(Self::Probe(nonce.into_owned())),
             // The header has no length of it, so one that was cut off shows only here.
             Body::Aside { .. } if serde_json::from_str::<&serde_json::value::RawValue>(frames).is_err() => {

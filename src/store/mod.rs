@@ -9,6 +9,7 @@
 //! It runs on SQLite and on PostgreSQL. `database` lets both be asked by one text, `writer` gathers writes into
 //! transactions, `sqlite` and `postgres` open one and know its errors; the rest is statements, by what they are about.
 
+mod access;
 mod database;
 mod members;
 mod messages;
@@ -18,6 +19,7 @@ mod reading;
 mod rooms;
 mod rows;
 mod sqlite;
+mod users;
 mod writer;
 
 use std::fs::File;
@@ -25,12 +27,9 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use crate::error::{Error, Result};
-use crate::model::{
-    Caller, Commit, Head, History, HistoryFor, Member, Message, Role, RoomId, RoomKind, Timestamp, User, UserId,
-};
-use database::{Connection, Database};
-use rows::user_columns;
+use crate::error::Result;
+use crate::model::{Commit, Head, History, HistoryFor, Member, Message, Role, RoomId, RoomKind, UserId};
+use database::Database;
 use writer::{Turn, Writer};
 
 pub use opening::{OpenError, Settings};
@@ -236,24 +235,6 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         self.database.reading().await?.query("select 1").execute().await.map(drop)
     }
-
-    /// The user, made from what their token says if this is the first time they come.
-    pub async fn ensure_user(&self, caller: &Caller) -> Result<User> {
-        if let Some(user) = self.user(&caller.id).await? {
-            return Ok(user);
-        }
-        let new = caller.clone();
-        self.writer.run(Turn::Free, move |tx| Box::pin(async move { insert_user(tx, &new).await })).await?;
-        self.user(&caller.id).await?.ok_or_else(|| Error::UserNotFound(caller.id.to_string()))
-    }
-
-    /// The user, if there is one.
-    pub async fn user(&self, id: &UserId) -> Result<Option<User>> {
-        const USER: &str = concat!("select ", user_columns!(), r#" from "user" u where u.id = $1"#);
-        let mut connection = self.database.reading().await?;
-        let row = connection.query(USER).bind(id.as_str()).fetch_optional().await?;
-        row.map(|row| rows::user(&row)).transpose()
-    }
 }
 
 const HISTORY: &str = "select id from history where only_one = 1";
@@ -272,20 +253,4 @@ async fn open(settings: &Settings) -> Result<(Database, Option<File>), OpenError
     } else {
         Ok((postgres::open(settings).await?, None))
     }
-}
-
-/// Writes a user as their token describes them; one who is there already stays as they are.
-async fn insert_user(tx: &mut Connection, caller: &Caller) -> Result<()> {
-    tx.query(
-        r#"insert into "user" (id, name, avatar_url, role, created_at) values ($1, $2, $3, $4, $5)
-           on conflict (id) do nothing"#,
-    )
-    .bind(caller.id.as_str())
-    .bind(caller.claims.name.as_deref().unwrap_or(caller.id.as_str()))
-    .bind(caller.claims.picture.as_deref())
-    .bind(caller.claims.role.unwrap_or_default().as_str())
-    .bind(Timestamp::now().0)
-    .execute()
-    .await
-    .map(drop)
 }

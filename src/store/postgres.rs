@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "demo key", include_str!("../../migrations/postgres/0002_demo_key.sql")),
     (3, "statistics", include_str!("../../migrations/postgres/0003_statistics.sql")),
+    (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
 ];
 
 /// Opens the database of a `postgres:` address.

@@ -8,7 +8,7 @@ use super::database::{Connection, Row, Sql, together};
 use crate::error::{Error, Result};
 use crate::model::{
     Commit, ContentType, Head, History, HistoryFor, Member, Message, MessageId, Moderation, Partner, Role, RoomId,
-    RoomKind, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
+    RoomKind, Set, SystemEvent, Timestamp, User, UserChange, UserId, UserRole,
 };
 
 /// A row whose text is none of the values its column may hold: the database was written by something else.
@@ -40,7 +40,7 @@ pub(super) fn json(row: &Row, column: &str) -> Result<Option<Box<RawValue>>> {
     row.try_get::<Option<String>>(column)?.map(raw).transpose()
 }
 
-/// A user of columns `id, name, avatar_url, role, partner_id, partner_status`.
+/// A user of the columns of [`user_columns`].
 pub(super) fn user(row: &Row) -> Result<User> {
     let partner: Option<String> = row.try_get("partner_id")?;
     let status: Option<String> = row.try_get("partner_status")?;
@@ -50,6 +50,13 @@ pub(super) fn user(row: &Row) -> Result<User> {
         avatar_url: row.try_get("avatar_url")?,
         role: UserRole::parse(row.try_get("role")?),
         partner: partner.map(|id| Partner { id, status: status.unwrap_or_default() }),
+        set: Set {
+            name: row.try_get("name_set")?,
+            avatar: row.try_get("avatar_set")?,
+            role: row.try_get("role_set")?,
+            partner: row.try_get("partner_set")?,
+        },
+        claims_at: Timestamp(row.try_get("claims_at")?),
     })
 }
 
@@ -127,7 +134,8 @@ pub(super) fn message(row: &Row, room_id: &RoomId) -> Result<Message> {
 /// A user's columns.
 macro_rules! user_columns {
     () => {
-        "u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status"
+        "u.id, u.name, u.avatar_url, u.role, u.partner_id, u.partner_status, u.name_set, u.avatar_set, u.role_set,
+         u.partner_set, u.claims_at"
     };
 }
 pub(super) use user_columns;

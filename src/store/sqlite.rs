@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "demo key", include_str!("../../migrations/sqlite/0002_demo_key.sql")),
     (3, "statistics", include_str!("../../migrations/sqlite/0003_statistics.sql")),
+    (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
 ];
 
 /// Opens the database of a `sqlite:` address, and makes it if it is not there. It is this process's own for as long as

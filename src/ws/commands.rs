@@ -7,7 +7,7 @@ use crate::auth::request::Token;
 use crate::chat::ReadTo;
 use crate::error::{Error, Result};
 use crate::model::{Message, RoomId, Session};
-use crate::protocol::{Auth, ClientFrame, FrameId, ServerFrame, Subscribe};
+use crate::protocol::{Auth, ClientFrame, Close, FrameId, ServerFrame, Subscribe};
 
 /// Why a renewal is refused.
 const OTHER_USER: &str = "a session is renewed with a token of the same user";
@@ -124,14 +124,20 @@ impl Connection<'_> {
         if caller.id != self.caller.id {
             return Err(Error::Forbidden(OTHER_USER));
         }
+        self.renew(caller.clone());
+        // Behind the renewal: should the new token be revoked from here on, the connection is found.
         let session: Session = self.context.chat.session(&caller).await?;
-        self.renew(caller);
         self.answer(id, |id| ServerFrame::Ok { id, message: None, position: None, session: Some(&session) });
         Ok(())
     }
 
-    /// Whether an error ends the connection: it was another user's token.
-    pub(super) fn wrong_user(error: &Error) -> bool {
-        matches!(error, Error::Forbidden(OTHER_USER))
+    /// How an error ends the connection, if it does: it was another user's token, or one that is good no longer.
+    pub(super) fn ends_with(error: &Error) -> Option<Close> {
+        match error {
+            Error::Forbidden(OTHER_USER) => Some(Close::FORBIDDEN),
+            Error::TokenRevoked => Some(Close::REVOKED),
+            Error::Suspended => Some(Close::SUSPENDED),
+            _ => None,
+        }
     }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
 use super::{Context, Presented};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
-use crate::hub::{ListSubscription, Reader, Subscription};
+use crate::hub::{Entered, ListSubscription, Reader, Subscription};
 use crate::limits::FrameBucket;
 use crate::model::{Caller, RoomId, Session, Timestamp};
 use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
@@ -52,6 +53,7 @@ pub(super) struct Connection<'a> {
     pub(super) context: &'a Context,
     pub(super) caller: Caller,
     pub(super) reader: Arc<Reader>,
+    _entered: Entered,
     pub(super) rooms: HashMap<RoomId, Room>,
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
@@ -75,8 +77,8 @@ pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Prese
         () = context.lifecycle.draining() => return Some(Close::DRAIN),
     };
     match known {
-        Ok((caller, session)) => {
-            let mut connection = Connection::new(context, caller);
+        Ok(Known { caller, session, reader, entered }) => {
+            let mut connection = Connection::new(context, caller, reader, entered);
             connection.welcome(&session);
             connection.serve(socket).await
         }
@@ -84,19 +86,26 @@ pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Prese
     }
 }
 
-async fn authenticate(
-    context: &Context,
-    socket: &mut Socket,
-    presented: Presented,
-) -> Result<(Caller, Session), Option<Close>> {
+/// Who has authenticated, with their place among those who are here.
+struct Known {
+    caller: Caller,
+    session: Session,
+    reader: Arc<Reader>,
+    entered: Entered,
+}
+
+async fn authenticate(context: &Context, socket: &mut Socket, presented: Presented) -> Result<Known, Option<Close>> {
     let (id, caller) = match presented {
         Presented::Token(verified) => (None, verified),
         Presented::Nothing => first_frame(context, socket).await?,
     };
     let known = async {
         let caller = caller?;
+        let reader = Arc::new(Reader::of_connection(&caller));
+        // In this order: whoever is ended from here on finds the reader.
+        let entered = context.chat.enter(&reader)?;
         let session = context.chat.session(&caller).await?;
-        Ok::<_, Error>((caller, session))
+        Ok::<_, Error>(Known { caller, session, reader, entered })
     };
     match known.await {
         Ok(known) => Ok(known),
@@ -106,6 +115,9 @@ async fn authenticate(
             let _ = socket.feed(ServerFrame::error(id, &error).encode()).await;
             Err(Some(match error {
                 Error::TokenExpired => Close::TOKEN_EXPIRED,
+                Error::TokenRevoked => Close::REVOKED,
+                Error::Suspended => Close::SUSPENDED,
+                Error::RateLimited { .. } => Close::TOO_MANY_CONNECTIONS,
                 error if error.is_fault() => Close::OVERLOADED,
                 _ => Close::UNAUTHENTICATED,
             }))
@@ -145,10 +157,11 @@ pub(super) fn report(error: &Error) {
 }
 
 impl<'a> Connection<'a> {
-    fn new(context: &'a Context, caller: Caller) -> Self {
+    fn new(context: &'a Context, caller: Caller, reader: Arc<Reader>, entered: Entered) -> Self {
         Self {
             context,
-            reader: Arc::new(Reader::of_connection(caller.id.clone())),
+            reader,
+            _entered: entered,
             caller,
             rooms: HashMap::new(),
             behind: VecDeque::new(),
@@ -176,22 +189,24 @@ impl<'a> Connection<'a> {
 
     async fn serve(&mut self, socket: &mut Socket) -> Option<Close> {
         let lifecycle = &self.context.lifecycle;
+        let reader = self.reader.clone();
         loop {
-            // A stop must not wait for a peer that does not read.
+            // Neither a stop nor the end of the session waits for a peer that does not read.
             let written = tokio::select! {
                 written = self.write(socket) => written,
+                ending = reader.over() => return Some(close_of(ending)),
                 () = lifecycle.draining() => return self.drain(socket).await,
             };
             let more = match written {
                 Ok(more) => more,
                 Err(close) => return Some(close),
             };
-            let reader = self.reader.clone();
             let wake_at = self.next_deadline();
             // In this order: whoever floods us with frames is still written to, one batch per frame.
             tokio::select! {
                 biased;
                 () = lifecycle.draining() => return self.drain(socket).await,
+                ending = reader.over() => return Some(close_of(ending)),
                 incoming = socket.next() => match incoming {
                     Incoming::Alive => self.heard = Instant::now(),
                     Incoming::End(close) => return close,
@@ -232,7 +247,7 @@ impl<'a> Connection<'a> {
         let Err(error) = result else { return None };
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());
-        Self::wrong_user(&error).then_some(Close::FORBIDDEN)
+        Self::ends_with(&error)
     }
 
     fn next_deadline(&self) -> Instant {
@@ -274,6 +289,7 @@ impl<'a> Connection<'a> {
 
     /// A renewed session counts from now on.
     pub(super) fn renew(&mut self, caller: Caller) {
+        self.reader.renew(caller.credential.clone());
         self.caller = caller;
         self.warned = false;
     }

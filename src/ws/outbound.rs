@@ -9,7 +9,7 @@ use super::connection::{Connection, report};
 use super::socket::Socket;
 use crate::chat::{CatchUp, ListMeta};
 use crate::error::{Error, Result};
-use crate::hub::{Inbox, Pull};
+use crate::hub::{Ending, Inbox, Pull};
 use crate::model::RoomId;
 use crate::protocol::{Close, Frame, RoomMeta, ServerFrame};
 
@@ -20,11 +20,21 @@ const GATHER: Duration = Duration::from_millis(250);
 /// How long to wait after a failed read.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// What a client is told of a connection that has to end.
+pub(super) fn close_of(ending: Ending) -> Close {
+    match ending {
+        Ending::HistoryChanged => Close::HISTORY_CHANGED,
+        Ending::Revoked => Close::REVOKED,
+        Ending::Suspended => Close::SUSPENDED,
+        Ending::Disconnected => Close::DISCONNECTED,
+    }
+}
+
 impl Connection<'_> {
     /// Writes a batch. Returns whether more is waiting already.
     pub(super) async fn write(&mut self, socket: &mut Socket) -> Result<bool, Close> {
-        if self.reader.is_ended() {
-            return Err(Close::HISTORY_CHANGED);
+        if let Some(ending) = self.reader.ending() {
+            return Err(close_of(ending));
         }
         self.absorb();
         for frame in std::mem::take(&mut self.replies) {

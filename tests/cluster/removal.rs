@@ -32,6 +32,21 @@ async fn poll(api: Api) -> Vec<Value> {
     }
 }
 
+/// The same of polls that are held until something changes.
+async fn poll_long(api: Api) -> Vec<Value> {
+    let (mut shown, mut tag) = (Vec::new(), String::new());
+    loop {
+        let reply = api.get_with(&garden("meta?wait=20"), &[("if-none-match", &tag)]).await;
+        reply.header("etag").clone_into(&mut tag);
+        match reply.status {
+            200 => shown.push(reply.json),
+            304 => {}
+            404 => return shown,
+            _ => panic!("{reply}"),
+        }
+    }
+}
+
 async fn rounds(cluster: &Cluster, rounds: usize) {
     for round in 0..rounds {
         let here = round % 2;
@@ -43,7 +58,11 @@ async fn rounds(cluster: &Cluster, rounds: usize) {
         watching.done(json!({ "type": "watch" })).await;
         // That she was added may have come there, or is yet to be found.
         watching.expect("the room", |frame| frame["rooms"][0]["roomId"] == "garden").await;
-        let polls = [tokio::spawn(poll(cluster.api(1, "eve"))), tokio::spawn(poll(cluster.api(0, "eve")))];
+        let polls = [
+            tokio::spawn(poll(cluster.api(1, "eve"))),
+            tokio::spawn(poll(cluster.api(0, "eve"))),
+            tokio::spawn(poll_long(cluster.api(1, "eve"))),
+        ];
         let sending = {
             let ann = cluster.api(0, "ann");
             tokio::spawn(async move {
@@ -113,4 +132,12 @@ async fn a_removal_under_a_hundred_sends_is_exact_while_no_publication_arrives()
         proxy.lose(Loss::All);
     }
     rounds(&cluster, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_under_a_hundred_sends_is_exact_with_redis_killed() {
+    let mut cluster = prepared().await;
+    cluster.redis_mut().kill();
+    cluster.bus_is("unproven").await;
+    rounds(&cluster, 2).await;
 }

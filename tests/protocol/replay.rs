@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::document;
 use super::example::{Answer, Example, Request, Step, examples};
 use super::pattern::Names;
-use crate::support::{Api, Handshake, Socket, TestServer, token, token_with};
+use crate::support::{Api, Handshake, Socket, TestServer, application_token, token, token_with};
 
 /// Frames that tell of other people's doings when they happen: an example that is not about them leaves them out.
 const PASSING: [&str; 4] = ["meta", "presence", "read", "typing"];
@@ -64,6 +64,7 @@ impl Stage {
     }
 
     async fn call(&mut self, who: Option<&str>, request: &Request, expected: &Answer) -> Result<(), String> {
+        let token = |who| if who == "application" { application_token() } else { token(who) };
         let api = Api::new(self.server.address(), who.map(token));
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| error.to_string())?;
         let path = self.names.fill(&request.path)?;

@@ -138,6 +138,14 @@ impl Reply {
         self.json
     }
 
+    /// The problem of a field that does not hold what it must.
+    #[track_caller]
+    pub(crate) fn invalid(self, field: &str) -> Value {
+        let problem = self.problem(400, "invalid");
+        assert_eq!(problem["field"], field, "{problem}");
+        problem
+    }
+
     /// A header's text; empty when it is absent.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())

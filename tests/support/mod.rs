@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(crate) use client::{Api, Reply, raw_request, write_all};
 pub(crate) use cluster::{Cluster, Plan};
 pub(crate) use data::{Database, database_url};
-pub(crate) use identity::{SECRET, claims, in_seconds, token, token_with};
+pub(crate) use identity::{SECRET, application_token, claims, in_seconds, token, token_with};
 pub(crate) use instance::Instance;
 pub(crate) use load::{Load, Shape};
 pub(crate) use log::Log;

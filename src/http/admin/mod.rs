@@ -1,6 +1,7 @@
 //! The admin side: what the application's own backend and administrators may do. Every route of it stands behind
 //! [`admit`], which lets in only those two and writes one line of audit for each call, whatever came of it.
 
+mod revocations;
 mod users;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post, put};
 
 use crate::error::{Error, Result};
 use crate::http::AppState;
@@ -18,7 +19,11 @@ use crate::model::{Principal, UserId, UserRole};
 /// All routes of the admin side.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
-        .route("/api/admin/users/{userId}", get(users::show))
+        .route("/api/admin/users/{userId}", get(users::show).put(users::put))
+        .route("/api/admin/users/{userId}/suspension", put(users::suspend).delete(users::restore))
+        .route("/api/admin/users/{userId}/disconnect", post(users::disconnect))
+        .route("/api/admin/sessions/{sessionId}/disconnect", post(revocations::disconnect))
+        .route("/api/admin/revocations", post(revocations::create))
         .route_layer(from_fn_with_state(state.clone(), admit))
 }
 

@@ -1,15 +1,100 @@
-//! People, as the admin side sees and sets them.
+//! People, as the admin side sees and sets them; who is suspended; who is sent away for a moment.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::auth::is_name;
+use crate::error::{Error, Result};
 use crate::http::AppState;
-use crate::http::extract::Path;
-use crate::model::UserId;
+use crate::http::extract::{Json as Body, Path, present};
+use crate::model::{AccessChange, Partner, Set, User, UserId, UserPatch, UserRole};
+
+/// Longest address of a picture, in bytes.
+const URL_BYTES: usize = 2048;
+/// Longest id or status of a partner profile, in bytes.
+const PARTNER_BYTES: usize = 64;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AdminUser {
+    #[serde(flatten)]
+    user: User,
+    suspended: bool,
+}
+
+impl From<(User, bool)> for AdminUser {
+    fn from((user, suspended): (User, bool)) -> Self {
+        Self { user, suspended }
+    }
+}
+
+/// What is absent stays; `null` says that there is none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
+pub(super) struct UserBody {
+    name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    avatar_url: Option<Option<String>>,
+    role: Option<UserRole>,
+    #[serde(default, deserialize_with = "present")]
+    partner: Option<Option<Partner>>,
+    #[serde(default)]
+    release: Set,
+}
+
+impl UserBody {
+    fn check(self) -> Result<UserPatch> {
+        if self.name.as_deref().is_some_and(|name| !is_name(name)) {
+            return Err(Error::invalid("name", "1 to 80 characters that can be seen"));
+        }
+        if self.avatar_url.iter().flatten().any(|url| url.len() > URL_BYTES || url.chars().any(char::is_control)) {
+            return Err(Error::invalid("avatarUrl", format!("an address of up to {URL_BYTES} bytes, or null")));
+        }
+        let wrong = |text: &String| text.len() > PARTNER_BYTES || text.is_empty() || text.chars().any(char::is_control);
+        if self.partner.iter().flatten().any(|partner| wrong(&partner.id) || wrong(&partner.status)) {
+            let detail = format!("an id and a status of 1 to {PARTNER_BYTES} bytes each, or null");
+            return Err(Error::invalid("partner", detail));
+        }
+        let Self { name, avatar_url, role, partner, release } = self;
+        Ok(UserPatch { name, avatar_url, role, partner, release })
+    }
+}
 
 /// `GET /api/admin/users/{userId}`
 pub(super) async fn show(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
-    Ok(Json(state.chat.user_of(&id).await?))
+    Ok(Json(AdminUser::from(state.chat.user_of(&id).await?)))
+}
+
+/// `PUT /api/admin/users/{userId}`: sets what is given, of a user who need not have come yet.
+pub(super) async fn put(
+    State(state): State<AppState>,
+    Path(id): Path<UserId>,
+    Body(body): Body<UserBody>,
+) -> Result<impl IntoResponse> {
+    if id.is_system() {
+        return Err(Error::Forbidden("this is the user in whose name the application acts"));
+    }
+    Ok(Json(AdminUser::from(state.chat.set_user(&id, body.check()?).await?)))
+}
+
+/// `PUT /api/admin/users/{userId}/suspension`
+pub(super) async fn suspend(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
+    state.chat.change_access(AccessChange::Suspended(id, true), None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE /api/admin/users/{userId}/suspension`
+pub(super) async fn restore(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
+    state.chat.change_access(AccessChange::Suspended(id, false), None).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/admin/users/{userId}/disconnect`
+pub(super) async fn disconnect(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
+    state.chat.change_access(AccessChange::UserDisconnected(id), None).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
