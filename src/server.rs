@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 
-use crate::auth::Auth;
 use crate::auth::request::Browsers;
+use crate::auth::{self, Auth};
 use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::chat::{Chat, Most, Parts};
@@ -79,6 +79,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
+        let keys = keys(&config, &identity)?;
         let redis = redis(&config)?;
         let store = Store::open(&database(&config)?).await?;
         let lifecycle = Lifecycle::default();
@@ -117,7 +118,7 @@ impl Server {
         broker_ready(&chat).await;
         // Nobody comes in before it is known who may not.
         chat.read_access().await.map_err(StartError::Prepare)?;
-        let auth = authentication(&config, identity, &chat, &store).await?;
+        let auth = authentication(keys, &chat, &store, &lifecycle).await?;
         let of_address = Connections::new(told.connections_per_address as usize);
         let door = http::Door {
             head,
@@ -132,7 +133,7 @@ impl Server {
             of_address,
         };
         let origins = config.identity.allowed_origins.clone();
-        let browsers = Arc::new(Browsers { cookie: config.identity.session_cookie.clone(), origins });
+        let browsers = Arc::new(Browsers { cookies: cookies(&config, &identity), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
         let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
         let address = serve("HOST and PORT", address, router, door, &lifecycle)?;
@@ -242,24 +243,38 @@ fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> 
     serve("METRICS_ADDR", address, router, http::Door::open(head), lifecycle)
 }
 
+/// The keys of the application's tokens, if they are not a demo's. Before anything is opened: a key that cannot be used
+/// is a setting that does not work.
+fn keys(config: &Config, identity: &Identity) -> Result<Option<Auth>, ConfigError> {
+    let Identity::Tokens(tokens) = identity else { return Ok(None) };
+    if config.identity.short_session_secrets()? {
+        tracing::warn!("AUTH_SECRET or NEXTAUTH_SECRET has under 32 bytes; whoever guesses it is anyone they like");
+    }
+    Auth::new(tokens).map(Some)
+}
+
+/// The cookies that carry a token.
+fn cookies(config: &Config, identity: &Identity) -> Vec<String> {
+    match identity {
+        Identity::Tokens(tokens) => auth::cookies(tokens),
+        Identity::Demo => config.identity.session_cookie.iter().cloned().collect(),
+    }
+}
+
 async fn authentication(
-    config: &Config,
-    identity: Identity,
+    keys: Option<Auth>,
     chat: &Chat,
     store: &Store,
+    lifecycle: &Lifecycle,
 ) -> Result<Arc<Auth>, StartError> {
-    let auth = match identity {
-        Identity::Secret(secret) => {
-            Auth::with_secret(&secret, config.identity.jwt_issuer.as_deref(), config.identity.jwt_audience.as_deref())
-        }
-        Identity::Demo => {
-            tracing::info!(
-                "anyone on this machine may come in by name; set JWT_SECRET to use your application's tokens"
-            );
-            let lobby = RoomId::trusted(LOBBY.to_owned());
-            chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
-            Auth::demo(&store.demo_key().await.map_err(StartError::Prepare)?)
-        }
+    let auth = if let Some(auth) = keys {
+        auth.keep_fresh(lifecycle);
+        auth
+    } else {
+        tracing::info!("anyone on this machine may come in by name; set JWT_SECRET to use your application's tokens");
+        let lobby = RoomId::trusted(LOBBY.to_owned());
+        chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
+        Auth::demo(&store.demo_key().await.map_err(StartError::Prepare)?)?
     };
     Ok(Arc::new(auth))
 }

@@ -50,6 +50,7 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_counter!(GARBAGE, "Messages of the bus that could not be read");
     metrics::describe_gauge!(BUS_PROVEN, "1 while this instance is sure to hear what others publish");
     metrics::describe_counter!(FAULTS, "Answers that said the service was at fault, by code");
+    metrics::describe_counter!(KEY_SETS, "Readings of the set of public keys, by what came of them");
     Some(handle)
 }
 
@@ -86,3 +87,5 @@ pub const PUBLICATIONS: &str = "tidings_publications_total";
 pub const GARBAGE: &str = "tidings_bus_garbage_total";
 /// Whether the bus is proven.
 pub const BUS_PROVEN: &str = "tidings_bus_proven";
+/// Readings of the key set.
+pub const KEY_SETS: &str = "tidings_key_sets_total";

@@ -6,6 +6,7 @@
 mod access;
 mod api;
 mod architecture;
+mod auth;
 mod cluster;
 mod faults;
 mod invariants;

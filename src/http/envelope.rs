@@ -141,7 +141,7 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
     let is_allowed = move |origin: &HeaderValue| {
         origin.to_str().is_ok_and(|origin| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
     };
-    let (takes_cookies, may_send_them) = (browsers.cookie.is_some(), is_allowed.clone());
+    let (takes_cookies, may_send_them) = (!browsers.cookies.is_empty(), is_allowed.clone());
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(move |origin, _| is_allowed(origin)))
         .allow_credentials(AllowCredentials::predicate(move |origin, _| takes_cookies && may_send_them(origin)))

@@ -35,18 +35,18 @@ impl FromRequestParts<AppState> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
         let begin = Instant::now();
-        let caller = user(principal(parts, state)?)?;
+        let caller = user(principal(parts, state).await?)?;
         state.chat.user(&caller).await?;
         Ok(Self { caller, took: begin.elapsed() })
     }
 }
 
 /// Whoever the request's token speaks for.
-pub(super) fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
+pub(super) async fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
     let token = state.browsers.token(&parts.headers)?;
-    state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
-    let principal =
-        state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)?;
+    let token = token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?;
+    state.browsers.check_cookie_origin(&token, &parts.headers, parts.method.is_safe())?;
+    let principal = state.auth.verify(&token).await?;
     state.chat.admit(&principal)?;
     Ok(principal)
 }

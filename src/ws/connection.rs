@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
 use super::{Context, Presented};
+use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
 use crate::limits::FrameBucket;
@@ -136,7 +137,7 @@ async fn first_frame(
             Incoming::End(close) => return Err(close),
             Incoming::Text(text) => {
                 return Ok(match decode(&text) {
-                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&auth.token)),
+                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&Token::bearer(&auth.token)).await),
                     Ok((id, _)) => (id, Err(Error::Unauthenticated("the first frame is `auth`"))),
                     Err(bad) => (bad.id, Err(bad.error)),
                 });

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument;
 
 use crate::auth::Auth;
-use crate::auth::request::Browsers;
+use crate::auth::request::{Browsers, Token};
 use crate::chat::Chat;
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
@@ -70,17 +70,17 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 ) -> MethodRouter<S> {
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let context = Arc::new(Context { chat, auth, browsers, lifecycle, settings, places });
-    get(async move |request: Request| upgrade(&context, request))
+    get(async move |request: Request| upgrade(&context, request).await)
 }
 
 /// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
-fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let place = place_of(context, &request)?;
-    let headers = request.headers();
-    context.browsers.check_origin(headers)?;
-    let accept = accept_key(headers)?;
-    let offered = Offered::read(headers)?;
-    let presented = presented(context, headers, offered.token)?;
+    let headers = std::mem::take(request.headers_mut());
+    context.browsers.check_origin(&headers)?;
+    let accept = accept_key(&headers)?;
+    let offered = Offered::read(&headers)?;
+    let presented = presented(context, &headers, offered.token).await?;
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
@@ -150,19 +150,14 @@ enum Presented {
     Token(Result<Caller>),
 }
 
-fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
+async fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
     if let Some(token) = offered {
-        return Ok(Presented::Token(context.auth.user(token)));
+        return Ok(Presented::Token(context.auth.user(&Token::bearer(token)).await));
     }
-    let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
-    if !by_header {
-        context.browsers.check_cookie_origin(headers, false)?;
-    }
-    match context.browsers.token(headers)? {
-        None => Ok(Presented::Nothing),
-        Some(token) if by_header => Ok(Presented::Token(Ok(context.auth.user(token)?))),
-        Some(token) => Ok(Presented::Token(context.auth.user(token))),
-    }
+    let Some(token) = context.browsers.token(headers)? else { return Ok(Presented::Nothing) };
+    context.browsers.check_cookie_origin(&token, headers, false)?;
+    let user = context.auth.user(&token).await;
+    Ok(Presented::Token(if token.is_cookie() { user } else { Ok(user?) }))
 }
 
 /// What a client offers as subprotocols.

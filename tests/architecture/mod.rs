@@ -33,7 +33,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("redis", &["lifecycle", "telemetry"]),
     ("hub", &["model", "protocol"]),
     ("limits", &["error", "model"]),
-    ("auth", &["error", "model"]),
+    ("auth", &["config", "error", "lifecycle", "model", "outbound", "telemetry"]),
     ("outbound", &[]),
     ("protocol", &["error", "model"]),
     ("model", &["error"]),

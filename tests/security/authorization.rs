@@ -151,7 +151,7 @@ async fn s26_every_route_of_the_admin_side_refuses_whoever_is_no_administrator()
         if !template.starts_with("/api/admin") {
             continue;
         }
-        let path = stage.path(&template, "den").replace('{', "").replace('}', "");
+        let path = stage.path(&template, "den").replace(['{', '}'], "");
         for (who, name) in [(&stage.eve, "a customer"), (&partner, "a partner"), (&unscoped, "a user with a scope")] {
             let reply = stage.call(who, &method, &path).await;
             assert_eq!((reply.status, &reply.json["code"]), (403, &json!("forbidden")), "{name}: {reply}");

@@ -71,19 +71,19 @@ async fn a_send_is_taken_from_the_shared_bucket_once_and_waits_for_no_answer() {
     }
     eventually("each is taken once", async || (takes(&["within"]).await == 6).then_some(())).await;
     cluster.redis().signal("STOP");
-    let (mut refused, mut taken) = (0, 0);
+    let (mut refused, mut sent) = (0, 0);
     for at in 0..40 {
         let body = json!({ "content": "not asked" });
         let patience = std::time::Duration::from_secs(3);
         let api = cluster.api(at % 2, "ben");
         let reply =
             api.attempt(Method::POST, MESSAGES, &[], Some(&body), patience).await.expect("nothing waits for Redis");
-        if reply.status == 201 { taken += 1 } else { refused += 1 }
+        if reply.status == 201 { sent += 1 } else { refused += 1 }
     }
     // Redis has answered none of them: all that was acknowledged was acknowledged without it.
     assert_eq!(takes(&["within", "over"]).await, 6);
-    assert!(taken >= 16 && refused > 0, "each instance holds the limit by itself: {taken} taken, {refused} refused");
+    assert!(sent >= 16 && refused > 0, "each instance holds the limit by itself: {sent} sent, {refused} refused");
     cluster.redis().signal("CONT");
-    let done = async || (takes(&["within", "over", "unanswered", "not_asked"]).await == 6 + taken).then_some(());
+    let done = async || (takes(&["within", "over", "unanswered", "not_asked"]).await == 6 + sent).then_some(());
     eventually("whatever was taken was asked for at most once, and nothing refused", done).await;
 }

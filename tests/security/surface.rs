@@ -1,5 +1,7 @@
 //! S57–S66: what the service shows of itself, and to whom.
 
+use std::fmt::Write;
+
 use reqwest::Method;
 use serde_json::json;
 use tempfile::tempdir;
@@ -142,7 +144,7 @@ async fn s62_no_secret_is_shown_by_the_process_or_its_settings() {
     let mut answers = String::new();
     for path in ["/", "/healthz", "/readyz", "/api/session", "/api/nothing", "/api/chat/rooms?limit=x"] {
         let reply = Api::new(address, Some(token("ann"))).get(path).await;
-        answers += &format!("{:?}{}", reply.headers, String::from_utf8_lossy(&reply.bytes));
+        write!(answers, "{:?}{}", reply.headers, String::from_utf8_lossy(&reply.bytes)).unwrap();
     }
     let token = token("ann");
     assert!(!answers.contains(SECRET) && !answers.contains(&token) && !answers.contains("tidings.db"), "{answers}");

@@ -46,7 +46,7 @@ async fn s34_what_would_be_a_command_elsewhere_is_stored_and_returned_as_it_is()
         assert_eq!((&stored["senderName"], &stored["reactions"][0]["emoji"]), (&json!(name), &json!("';--")));
         let edited = ann.patch(&format!("{path}/{id}"), json!({ "content": format!("{text}!") })).await.ok(200);
         assert_eq!(edited["message"]["content"], format!("{text}!"));
-        let query: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let query = text.bytes().fold(String::new(), |query, byte| query + &format!("%{byte:02X}"));
         for path in [
             format!("/api/chat/rooms/{query}/meta"),
             format!("/api/chat/meta?rooms={query}"),
@@ -189,10 +189,13 @@ async fn s40_nothing_that_is_logged_can_begin_a_line_or_colour_it() {
         let user = token_with("ann", &json!({ "sub": "a\r\nFORGED" }));
         socket.refused(json!({ "type": "auth", "token": user }), "unauthenticated").await;
         process.signal("INT");
-        let (_, log) = process.ended();
-        assert!(log.contains("/api/session"), "the log shows no request:\n{log}");
-        assert!(log.contains("127.0.0.1") && !log.contains("client=FORGED"), "the log shows no address:\n{log}");
-        for line in log.lines() {
+        let (_, written) = process.ended();
+        assert!(written.contains("/api/session"), "the log shows no request:\n{written}");
+        assert!(
+            written.contains("127.0.0.1") && !written.contains("client=FORGED"),
+            "the log shows no address:\n{written}"
+        );
+        for line in written.lines() {
             assert!(!line.contains('\u{1b}') && !line.contains('\u{9b}'), "{line:?}");
             assert!(line.len() < 2000, "{line:.200}");
             let forged = line.starts_with("FORGED") || line.starts_with("2030");

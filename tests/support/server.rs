@@ -29,6 +29,11 @@ impl TestServer {
         Self::on(Arc::new(Data::create().await), own(&all)).await
     }
 
+    /// The same with these flags alone, for whoever brings keys of another kind.
+    pub(crate) async fn bare(flags: &[&str]) -> Self {
+        Self::on(Arc::new(Data::create().await), own(flags)).await
+    }
+
     /// A server without any key, which hands out demo tokens.
     pub(crate) async fn demo() -> Self {
         // Where several instances could share a database, nobody is let in by name unless that is said.
