@@ -146,6 +146,8 @@ impl KeySet {
     /// Keeps the keys fresh for as long as the service runs.
     pub(super) fn keep_fresh(self: &Arc<Self>, lifecycle: &Lifecycle) {
         let (set, life) = (self.clone(), lifecycle.clone());
+        // From now on: a token that comes before the task has begun waits for the first fetch and asks for no other.
+        self.state.send_modify(|state| state.is_fetching = true);
         lifecycle.supervise("key set", move || {
             let (set, life) = (set.clone(), life.clone());
             async move {
