@@ -146,6 +146,8 @@ impl KeySet {
     /// Keeps the keys fresh for as long as the service runs.
     pub(super) fn keep_fresh(self: &Arc<Self>, lifecycle: &Lifecycle) {
         let (set, life) = (self.clone(), lifecycle.clone());
+        // From now on: a token that comes before the task has begun waits for the first fetch and asks for no other.
+        self.state.send_modify(|state| state.is_fetching = true);
         lifecycle.supervise("key set", move || {
             let (set, life) = (set.clone(), life.clone());
             async move {
@@ -160,18 +162,21 @@ impl KeySet {
     /// Fetches again and again.
     async fn keep<F: Future<Output = Result<Bytes, Reason>>>(&self, fetch: impl Fn() -> F) {
         let mut failures = 0;
+        let mut is_told = false;
         loop {
             self.state.send_modify(|state| state.is_fetching = true);
             let fetched = fetch().await.and_then(|bytes| self.parse(&bytes));
             let pause = match &fetched {
                 Ok(keys) => {
-                    tracing::debug!(keys = keys.len(), "the key set was read");
-                    failures = 0;
+                    if !is_told {
+                        tracing::info!(keys = keys.len(), "the key set is read");
+                    }
+                    (failures, is_told) = (0, true);
                     PERIOD
                 }
                 Err(reason) => {
                     tracing::warn!(reason, "the key set cannot be read; the keys of before count");
-                    failures += 1;
+                    (failures, is_told) = (failures + 1, false);
                     COOLDOWN.min(RETRY * 2_u32.pow(failures.min(6) - 1))
                 }
             };

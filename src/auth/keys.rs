@@ -146,7 +146,11 @@ pub(super) fn fixed(tokens: &Tokens, accepted: &Accepted) -> Result<Vec<Key>, Co
         add("JWT_PUBLIC_KEY_FILE", kind, key)?;
     }
     if tokens.key_set.is_some() {
-        kinds.extend([Kind::Rsa, Kind::P256, Kind::P384, Kind::Ed25519]);
+        let public = [Kind::Rsa, Kind::P256, Kind::P384, Kind::Ed25519];
+        if public.iter().all(|kind| accepted.of(*kind, None).is_empty()) {
+            return Err(ConfigError::new("JWT_ALGORITHMS", "lists no algorithm for a key set"));
+        }
+        kinds.extend(public);
     }
     accepted.used_by(&kinds)?;
     Ok(keys)

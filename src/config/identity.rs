@@ -37,7 +37,7 @@ pub struct IdentitySettings {
     pub jwt_public_key_file: Option<PathBuf>,
 
     /// Where the application publishes its public keys (JWKS): https, or http on this machine
-    #[arg(long, env = "JWKS_URL", value_name = "URL")]
+    #[arg(long, env = "JWKS_URL", value_name = "URL", hide_env_values = true)]
     pub jwks_url: Option<String>,
 
     /// File of public keys (JWKS) instead

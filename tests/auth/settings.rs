@@ -1,5 +1,7 @@
 //! Keys that cannot work are refused at the start, by the name of their setting, and never shown.
 
+use serde_json::{Value, json};
+
 use super::file;
 use super::forge::Signer;
 use crate::support::{Process, SECRET, TestServer, database_url, token_with};
@@ -64,6 +66,10 @@ fn what_cannot_work_is_named() {
         ("JWT_ALGORITHMS:", &[("JWT_ALGORITHMS", "HS256,RS256"), ("JWT_SECRET", SECRET)]),
         ("JWT_ALGORITHMS:", &[("JWT_ALGORITHMS", "ES384"), ("JWT_PUBLIC_KEY_FILE", &good)]),
         ("JWT_ALGORITHMS:", &[("JWT_ALGORITHMS", "HS256"), ("JWT_PUBLIC_KEY_FILE", &rsa), ("JWT_SECRET", SECRET)]),
+        (
+            "JWT_ALGORITHMS:",
+            &[("JWT_ALGORITHMS", "HS256"), ("JWT_SECRET", SECRET), ("JWKS_URL", "https://keys.example.com")],
+        ),
         ("AUTH_SECRET:", &[("AUTH_SECRET", "")]),
         ("NEXTAUTH_SECRET:", &[("NEXTAUTH_SECRET", "")]),
         ("NEXTAUTH_SECRET_FILE:", &[("NEXTAUTH_SECRET_FILE", "/no/such/file")]),
@@ -108,7 +114,7 @@ async fn neither_keys_nor_tokens_are_ever_logged() {
     ];
     let mut process = Process::start(&["--host", "127.0.0.1"], &environment);
     let address = process.address();
-    let good = token_with("ann", &serde_json::json!({ "jti": "t1" }));
+    let good = token_with("ann", &json!({ "jti": "t1" }));
     let session = super::forge::seal_v4("a secret of sessions with more than 32 bytes", &super::claims("ann"));
     for token in [good.as_str(), &format!("{good}x"), &session, "nonsense-that-is-secret"] {
         let api = crate::support::Api::new(address, Some(token.to_owned()));
@@ -125,18 +131,20 @@ async fn neither_keys_nor_tokens_are_ever_logged() {
 
 #[tokio::test]
 async fn only_trusted_claims_are_believed_under_the_names_that_are_set() {
-    let claims = serde_json::json!({ "role": "ADMIN", "kind": "PARTNER", "name": "Ann", "picture": "https://p.example/1",
+    let claims = json!({ "role": "ADMIN", "kind": "PARTNER", "name": "Ann", "picture": "https://p.example/1",
         "partnerId": "p1", "partnerStatus": "APPROVED" });
     let token = token_with("ann", &claims);
-    for (flags, role, name) in [
-        (&[][..], "ADMIN", "Ann"),
-        (&["--trust-claims", "name,picture"], "CUSTOMER", "Ann"),
-        (&["--trust-claims", "none"], "CUSTOMER", "ann"),
-        (&["--claim-role", "kind"], "PARTNER", "Ann"),
-        (&["--claim-role", "kind", "--trust-claims", "role"], "PARTNER", "ann"),
+    let partner = json!({ "id": "p1", "status": "APPROVED" });
+    for (flags, role, name, partner) in [
+        (&[][..], "ADMIN", "Ann", &partner),
+        (&["--trust-claims", "name,picture"], "CUSTOMER", "Ann", &Value::Null),
+        (&["--trust-claims", "none"], "CUSTOMER", "ann", &Value::Null),
+        (&["--claim-role", "kind"], "PARTNER", "Ann", &partner),
+        (&["--claim-role", "kind", "--trust-claims", "role"], "PARTNER", "ann", &Value::Null),
     ] {
         let server = TestServer::with(flags).await;
         let session = server.anonymous().with_token(&token).get(super::SESSION).await.ok(200);
-        assert_eq!((&session["role"], &session["user"]["name"]), (&role.into(), &name.into()), "{flags:?}");
+        let found = (&session["role"], &session["user"]["name"], &session["partner"]);
+        assert_eq!(found, (&role.into(), &name.into(), partner), "{flags:?}");
     }
 }
