@@ -85,8 +85,7 @@ export class Http {
         method,
         headers,
         body: payload,
-        // The browser's own cache would turn a 304 into the old 200 and hide it from us.
-        cache: "no-store",
+        cache: cacheMode(method, etag),
         credentials: this.token.usesCookie ? "include" : "same-origin",
         signal: abort.signal,
       });
@@ -106,6 +105,17 @@ export class Http {
       signal?.removeEventListener("abort", stop);
     }
   }
+}
+
+/**
+ * The browser's own cache must neither turn a 304 into the old 200 nor answer by itself. "no-store" says so, but makes
+ * browsers ask a service of another origin for its permission (a preflight) before each call. With a tag of our own, or
+ * a method that changes things, the cache is passed by in the other modes as well, and permission is asked for once.
+ * @param {string} method @param {string|null|undefined} etag @returns {RequestCache}
+ */
+function cacheMode(method, etag) {
+  if (method !== "GET") return "default";
+  return etag ? "force-cache" : "no-store";
 }
 
 /** @param {string} text */

@@ -8,6 +8,7 @@ import { Log } from "./log.js";
 import { Observable } from "./observable.js";
 import { Outbox } from "./outbox.js";
 import { Attendance } from "./attendance.js";
+import { ReadPosition } from "./read-position.js";
 import { asChatError } from "./error.js";
 
 const PAGE = 50;
@@ -33,7 +34,6 @@ export class Room extends Observable {
   /** The subscription on the live socket; frames count only once it is confirmed. */
   #subscription = /** @type {Subscription|null} */ (null);
   #lastSeq = 0;
-  #lastReadSeq = /** @type {number|null} */ (null);
   #gone = false;
   #closed = false;
   /** @type {any} the next attempt to subscribe */
@@ -50,12 +50,13 @@ export class Room extends Observable {
     this.onClose = onClose;
     const onChange = () => this.changed();
     this.attendance = new Attendance({ link, roomId: id, path: this.path, onChange });
+    this.position = new ReadPosition({ link, roomId: id, path: this.path, onChange });
     this.outbox = new Outbox({
       roomId: id,
       link,
       onChange,
       onSent: (message) => {
-        this.#moveRead(message.seq);
+        this.position.hearOf(message.seq);
         this.#merge([message]);
       },
     });
@@ -70,8 +71,8 @@ export class Room extends Observable {
       pending: this.outbox.pending,
       rev: log.rev,
       lastSeq,
-      lastReadSeq: this.#lastReadSeq,
-      unreadCount: this.#lastReadSeq === null ? 0 : Math.max(0, lastSeq - this.#lastReadSeq),
+      lastReadSeq: this.position.seq,
+      unreadCount: this.position.seq === null ? 0 : Math.max(0, lastSeq - this.position.seq),
       complete: log.complete && !this.#gone,
       hasMore: log.hasMore,
       typing: this.attendance.typing,
@@ -119,17 +120,7 @@ export class Room extends Observable {
 
   /** Moves the read position, only forward. @param {number} [seq] absent: to the newest message */
   async markRead(seq = this.getSnapshot().lastSeq) {
-    if (this.#lastReadSeq !== null && seq <= this.#lastReadSeq) return;
-    const before = this.#lastReadSeq;
-    this.#moveRead(seq);
-    this.changed();
-    try {
-      await this.link.perform({ type: "read", roomId: this.id, seq }, "POST", `${this.path}/read`, { seq });
-    } catch (error) {
-      if (this.#lastReadSeq === seq) this.#lastReadSeq = before;
-      this.changed();
-      throw error;
-    }
+    await this.position.mark(seq);
   }
 
   /** Tells the others; at most once in three seconds, however often it is called. */
@@ -159,6 +150,7 @@ export class Room extends Observable {
     this.#closed = true;
     this.detach();
     this.attendance.close();
+    this.position.close();
     this.outbox.close();
     this.onClose();
   }
@@ -222,7 +214,7 @@ export class Room extends Observable {
       case "removed":
         return this.takeGone();
       case "read":
-        if (frame.userId === this.link.myId()) this.#moveRead(frame.seq);
+        if (frame.userId === this.link.myId()) this.position.hearOf(frame.seq);
         return this.changed();
       default:
         return this.attendance.take(frame);
@@ -235,7 +227,7 @@ export class Room extends Observable {
     this.rejoined();
     this.#log.hearOf(meta.rev);
     this.#lastSeq = Math.max(this.#lastSeq, meta.lastSeq);
-    if (meta.lastReadSeq !== undefined) this.#moveRead(meta.lastReadSeq);
+    if (meta.lastReadSeq !== undefined) this.position.hearOf(meta.lastReadSeq);
     this.#expectFrames();
     this.changed();
   }
@@ -348,7 +340,7 @@ export class Room extends Observable {
     if (step === "known") return;
     if (step === "hole") this.#syncQuietly();
     this.#lastSeq = Math.max(this.#lastSeq, message.seq);
-    if (message.senderId !== null && message.senderId === this.link.myId()) this.#moveRead(message.seq);
+    if (message.senderId !== null && message.senderId === this.link.myId()) this.position.hearOf(message.seq);
     this.#settle();
   }
 
@@ -380,15 +372,10 @@ export class Room extends Observable {
     this.changed();
   }
 
-  /** @param {number} seq */
-  #moveRead(seq) {
-    this.#lastReadSeq = Math.max(this.#lastReadSeq ?? 0, seq);
-  }
-
   #reset() {
     this.#log.reset();
     this.#lastSeq = 0;
-    this.#lastReadSeq = null;
+    this.position.forget();
     this.changed();
   }
 

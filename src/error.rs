@@ -59,7 +59,7 @@ pub enum Error {
     #[error("this path does not take this method")]
     MethodNotAllowed,
     /// The body is not JSON by its own account.
-    #[error("send the body as application/json")]
+    #[error("send the body as application/json, not compressed")]
     UnsupportedMediaType,
     /// The id was used before for something else.
     #[error("this message id was used before with another content or by another sender; make a new id")]

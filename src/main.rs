@@ -59,17 +59,23 @@ async fn run(config: Config) -> Result<bool, StartError> {
 
 /// A token as the application would sign it.
 fn token(config: &Config, command: &Command) -> Result<String, ConfigError> {
-    let Command::Token { user, name, role, days } = command else { return Ok(String::new()) };
-    let Identity::Secret(secret) = config.identity()? else {
-        return Err(ConfigError::new("JWT_SECRET", "is needed to sign a token with"));
-    };
-    let mut claims = json!({ "sub": user, "exp": auth::in_days(*days) });
-    let optional =
-        [("name", name), ("role", role), ("iss", &config.identity.jwt_issuer), ("aud", &config.identity.jwt_audience)];
-    for (claim, value) in optional {
+    let Command::Token { user, application, name, role, days } = command else { return Ok(String::new()) };
+    let unsigned = || ConfigError::new("JWT_SECRET", "is needed to sign a token with");
+    let Identity::Tokens(tokens) = config.identity()? else { return Err(unsigned()) };
+    let mut claims = json!({ "exp": auth::in_days(*days) });
+    let scope = application.then(|| auth::application_scope().to_owned());
+    let settings = &config.identity;
+    for (claim, value) in [
+        ("sub", user),
+        ("scope", &scope),
+        (&settings.claim_name, name),
+        (&settings.claim_role, role),
+        ("iss", &tokens.issuer),
+        ("aud", &tokens.audience),
+    ] {
         if let Some(value) = value {
             claims[claim] = json!(value);
         }
     }
-    Ok(auth::mint(&secret, &claims))
+    auth::mint_for(&tokens, &claims).ok_or_else(unsigned)
 }

@@ -305,12 +305,24 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// Rooms one connection may be subscribed to.
     pub rooms_per_connection: usize,
-    /// Connections one user may have to an instance; 0: no limit.
+    /// Longest body of an HTTP request, in bytes.
+    pub body_bytes: usize,
+    /// Longest `metadata`, in bytes of JSON.
+    pub metadata_bytes: usize,
+    /// WebSockets of one user at an instance; here and below, 0 is no limit.
     pub connections_per_user: u32,
-    /// Polls of one user that an instance holds; 0: no limit.
+    /// Polls of one user that an instance holds.
     pub polls_per_user: u32,
-    /// Messages a user may send per second, in the long run; 0: no limit.
+    /// Messages a user may send per second, in the long run.
     pub sends_per_second: u32,
+    /// Other things a user may write per second.
+    pub changes_per_second: u32,
+    /// Rooms a user may make per hour.
+    pub rooms_per_hour: u32,
+    /// Frames a connection may send per second.
+    pub frames_per_second: u32,
+    /// WebSockets of one address.
+    pub connections_per_address: u32,
 }
 
 impl<'a> ServerFrame<'a> {

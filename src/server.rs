@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 
-use crate::auth::Auth;
 use crate::auth::request::Browsers;
+use crate::auth::{self, Auth};
 use crate::broker::Broker;
 use crate::cache::Cache;
 use crate::chat::{Chat, Most, Parts};
@@ -15,7 +15,8 @@ use crate::config::{Config, ConfigError, HookFailure, Identity, RoomCreate, Swit
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
-use crate::limits::Limits;
+use crate::limits::{self, Connections, Limits, TrustedProxies};
+use crate::model::message::METADATA_BYTES;
 use crate::model::{History, RoomId};
 use crate::moderation::{Hook, HookSettings, OnFailure, Screen, WordList};
 use crate::outbound::Outbound;
@@ -80,6 +81,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
+        let keys = keys(&config, &identity)?;
         let redis = redis(&config)?;
         let screen = screen(&config)?;
         let store = Store::open(&database(&config)?).await?;
@@ -91,7 +93,7 @@ impl Server {
         if !limits_on {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
-        let limits = Limits::new(config.limits.sends_per_second, limits_on);
+        let told = told_limits(&config);
         let broker = match &redis {
             _ if store.is_alone() => Broker::Alone,
             None => Broker::Silent,
@@ -107,7 +109,7 @@ impl Server {
             cache,
             presence,
             redis: redis.clone(),
-            limits,
+            limits: Limits::new(&buckets(&told)),
             screen,
             lifecycle: lifecycle.clone(),
             message_chars: config.limits.message_chars as usize,
@@ -121,25 +123,25 @@ impl Server {
         broker_ready(&chat).await;
         // Nobody comes in before it is known who may not.
         chat.read_access().await.map_err(StartError::Prepare)?;
-        let auth = authentication(&config, identity, &chat, &store).await?;
+        let auth = authentication(keys, &chat, &store, &lifecycle).await?;
+        let of_address = Connections::new(told.connections_per_address as usize);
+        let door = http::Door {
+            head,
+            proxies: Arc::new(TrustedProxies::new(config.limits.trusted_proxies.clone())),
+            connections: Connections::new(told.connections_per_address as usize),
+        };
         let connections = ws::Settings {
-            limits: protocol::Limits {
-                message_chars: config.limits.message_chars as usize,
-                frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * config.limits.message_chars as usize + (16 << 10)),
-                rooms_per_connection: config.limits.rooms_per_connection as usize,
-                connections_per_user: if limits_on { config.limits.connections_per_user } else { 0 },
-                polls_per_user: if limits_on { config.limits.polls_per_user } else { 0 },
-                sends_per_second: if limits_on { config.limits.sends_per_second } else { 0 },
-            },
+            limits: told,
             heartbeat: Duration::from_secs(config.heartbeat_seconds),
             auth_deadline: Duration::from_secs(config.auth_seconds),
             max_connections: config.limits.max_connections as usize,
+            of_address,
         };
         let origins = config.identity.allowed_origins.clone();
-        let browsers = Arc::new(Browsers { cookie: config.identity.session_cookie.clone(), origins });
+        let browsers = Arc::new(Browsers { cookies: cookies(&config, &identity), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
-        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets);
-        let address = serve("HOST and PORT", address, router, head, &lifecycle)?;
+        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
+        let address = serve("HOST and PORT", address, router, door, &lifecycle)?;
         Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
     }
 
@@ -167,6 +169,36 @@ impl Server {
         let ended = self.lifecycle.ended(PATIENCE).await;
         self.store.close().await;
         ended
+    }
+}
+
+/// How much one may do, as clients are told.
+fn told_limits(config: &Config) -> protocol::Limits {
+    let limits = &config.limits;
+    let if_on = |most: u32| if limits.limits == Switch::On { most } else { 0 };
+    protocol::Limits {
+        message_chars: limits.message_chars as usize,
+        frame_bytes: FRAME_BYTES.max(CHARACTER_BYTES * limits.message_chars as usize + (16 << 10)),
+        rooms_per_connection: limits.rooms_per_connection as usize,
+        body_bytes: http::BODY_BYTES,
+        metadata_bytes: METADATA_BYTES,
+        connections_per_user: if_on(limits.connections_per_user),
+        polls_per_user: if_on(limits.polls_per_user),
+        sends_per_second: if_on(limits.sends_per_second),
+        changes_per_second: if_on(limits.changes_per_second),
+        rooms_per_hour: if_on(limits.rooms_per_hour),
+        frames_per_second: if_on(limits.frames_per_second),
+        connections_per_address: if_on(limits.connections_per_address),
+    }
+}
+
+/// The buckets that hold people to it.
+fn buckets(told: &protocol::Limits) -> limits::Settings {
+    limits::Settings {
+        sends_per_second: told.sends_per_second,
+        changes_per_second: told.changes_per_second,
+        rooms_per_hour: told.rooms_per_hour,
+        frames_per_second: told.frames_per_second,
     }
 }
 
@@ -223,41 +255,55 @@ fn serve(
     setting: &'static str,
     address: SocketAddr,
     router: Router,
-    head: Duration,
+    door: http::Door,
     lifecycle: &Lifecycle,
 ) -> Result<SocketAddr, StartError> {
     let failed = |source| StartError::Listen { setting, address, source };
     let listener = http::listen(address).map_err(failed)?;
     let found = listener.local_addr().map_err(failed)?;
     let serving = lifecycle.clone();
-    lifecycle.spawn("accept", async move { http::serve(listener, router, head, &serving).await });
+    lifecycle.spawn("accept", async move { http::serve(listener, router, door, &serving).await });
     Ok(found)
 }
 
 fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
     // Without a handle, another server of this process counts already, and answers for both.
     let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    serve("METRICS_ADDR", address, router, head, lifecycle)
+    serve("METRICS_ADDR", address, router, http::Door::open(head), lifecycle)
+}
+
+/// The keys of the application's tokens, if they are not a demo's. Before anything is opened: a key that cannot be used
+/// is a setting that does not work.
+fn keys(config: &Config, identity: &Identity) -> Result<Option<Auth>, ConfigError> {
+    let Identity::Tokens(tokens) = identity else { return Ok(None) };
+    if config.identity.short_session_secrets()? {
+        tracing::warn!("AUTH_SECRET or NEXTAUTH_SECRET has under 32 bytes; whoever guesses it is anyone they like");
+    }
+    Auth::new(tokens).map(Some)
+}
+
+/// The cookies that carry a token.
+fn cookies(config: &Config, identity: &Identity) -> Vec<String> {
+    match identity {
+        Identity::Tokens(tokens) => auth::cookies(tokens),
+        Identity::Demo => config.identity.session_cookie.iter().cloned().collect(),
+    }
 }
 
 async fn authentication(
-    config: &Config,
-    identity: Identity,
+    keys: Option<Auth>,
     chat: &Chat,
     store: &Store,
+    lifecycle: &Lifecycle,
 ) -> Result<Arc<Auth>, StartError> {
-    let auth = match identity {
-        Identity::Secret(secret) => {
-            Auth::with_secret(&secret, config.identity.jwt_issuer.as_deref(), config.identity.jwt_audience.as_deref())
-        }
-        Identity::Demo => {
-            tracing::info!(
-                "anyone on this machine may come in by name; set JWT_SECRET to use your application's tokens"
-            );
-            let lobby = RoomId::trusted(LOBBY.to_owned());
-            chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
-            Auth::demo(&store.demo_key().await.map_err(StartError::Prepare)?)
-        }
+    let auth = if let Some(auth) = keys {
+        auth.keep_fresh(lifecycle);
+        auth
+    } else {
+        tracing::info!("anyone on this machine may come in by name; set JWT_SECRET to use your application's tokens");
+        let lobby = RoomId::trusted(LOBBY.to_owned());
+        chat.ensure_public_room(&lobby, "Lobby").await.map_err(StartError::Prepare)?;
+        Auth::demo(&store.demo_key().await.map_err(StartError::Prepare)?)?
     };
     Ok(Arc::new(auth))
 }

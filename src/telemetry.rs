@@ -44,6 +44,7 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_counter!(REPAIRS, "Changes read from the store that should have come by themselves, by cause");
     metrics::describe_counter!(QUERIES, "Statements given to the database");
     metrics::describe_counter!(REDIS_CALLS, "Commands given to Redis");
+    metrics::describe_counter!(TAKES, "Takes from buckets that instances share, by what came of them");
     metrics::describe_counter!(CACHE, "Cached values asked for, by kind and by where they were found");
     metrics::describe_counter!(PUBLICATIONS, "Messages for other instances, by what came of them");
     metrics::describe_counter!(GARBAGE, "Messages of the bus that could not be read");
@@ -54,6 +55,7 @@ pub fn count() -> Option<PrometheusHandle> {
         "Messages that were looked at before they were written, by who looked and what was said"
     );
     metrics::describe_counter!(MODERATION_HOOK_MS, "Milliseconds spent waiting for the moderation hook");
+    metrics::describe_counter!(KEY_SETS, "Readings of the set of public keys, by what came of them");
     Some(handle)
 }
 
@@ -80,6 +82,8 @@ pub const FAULTS: &str = "tidings_faults_total";
 pub const QUERIES: &str = "tidings_queries_total";
 /// Commands to Redis.
 pub const REDIS_CALLS: &str = "tidings_redis_calls_total";
+/// Takes from shared buckets.
+pub const TAKES: &str = "tidings_shared_takes_total";
 /// Cached values asked for.
 pub const CACHE: &str = "tidings_cache_total";
 /// Messages to the bus.
@@ -92,3 +96,5 @@ pub const BUS_PROVEN: &str = "tidings_bus_proven";
 pub const MODERATION: &str = "tidings_moderation_total";
 /// Time spent waiting for the hook.
 pub const MODERATION_HOOK_MS: &str = "tidings_moderation_hook_milliseconds_total";
+/// Readings of the key set.
+pub const KEY_SETS: &str = "tidings_key_sets_total";

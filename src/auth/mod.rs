@@ -1,72 +1,101 @@
-//! Who calls: JWTs verified strictly, with a fixed algorithm, `exp` required, `iss` and `aud` checked when set.
-//! Parsing a token costs no I/O. No transport, no store.
+//! Who calls: tokens verified strictly, by keys whose algorithms are fixed, with `exp` required and `iss` and `aud`
+//! checked when set. Checking a token costs no I/O; one that names a new key waits, shortly, for the task that fetches
+//! keys. Nothing is read from a token before its signature is verified but which key that takes. No transport, no
+//! store.
 
+mod claims;
+mod der;
+mod key_set;
+mod keys;
 mod provider;
 pub mod request;
+mod session;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
+use claims::{Payload, Refusal, Rules};
+use key_set::{KeySet, Verdict};
+use keys::{Accepted, Key};
+use request::Token;
+use session::SessionKeys;
+
+use crate::config::{ClaimNames, ConfigError, Tokens};
 use crate::error::{Error, Result};
-use crate::model::{Caller, Claims, Credential, Principal, Timestamp, UserId, UserRole};
+use crate::lifecycle::Lifecycle;
+use crate::model::{Caller, Principal, Timestamp, UserId};
 
 /// Longest token that is looked at, in bytes.
 const TOKEN_BYTES: usize = 8192;
-/// How far clocks may differ, in seconds.
-const LEEWAY: u64 = 15;
+/// Longest `kid`, in bytes.
+const KEY_ID_BYTES: usize = 255;
 /// How long a demo token is good, in seconds.
 const DEMO_LIFE: u64 = 7 * 24 * 3600;
 
 /// Checks tokens, and in a demo makes them.
 pub struct Auth {
-    key: DecodingKey,
-    validation: Validation,
+    keys: Vec<Key>,
+    key_set: Option<Arc<KeySet>>,
+    sessions: Option<SessionKeys>,
+    token_rules: Rules,
+    session_rules: Rules,
     demo: Option<EncodingKey>,
 }
 
+/// What a token's header says that matters. Keys that it holds or points to (`jwk`, `jku`, `x5c`, `x5u`) do not.
 #[derive(Deserialize)]
-struct Payload {
-    sub: Option<String>,
-    exp: u64,
-    iat: Option<u64>,
-    jti: Option<String>,
-    sid: Option<String>,
-    scope: Option<String>,
-    name: Option<String>,
-    picture: Option<String>,
-    role: Option<String>,
+struct Head {
+    alg: String,
+    kid: Option<String>,
+    typ: Option<String>,
+    /// What must be understood, or the token refused (RFC 7515, section 4.1.11). None of it is here.
+    crit: Option<IgnoredAny>,
 }
 
-/// The scope of the application's own tokens, which speak for no user.
-const ADMIN_SCOPE: &str = "chat:admin";
-
 impl Auth {
-    /// Takes tokens that the application signed with this secret.
-    pub fn with_secret(secret: &str, issuer: Option<&str>, audience: Option<&str>) -> Self {
-        provider::install();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY;
-        validation.validate_nbf = true;
-        let mut required = vec!["exp"];
-        if let Some(issuer) = issuer {
-            validation.set_issuer(&[issuer]);
-            required.push("iss");
-        }
-        match audience {
-            Some(audience) => {
-                validation.set_audience(&[audience]);
-                required.push("aud");
-            }
-            None => validation.validate_aud = false,
-        }
-        validation.set_required_spec_claims(&required);
-        Self { key: DecodingKey::from_secret(secret.as_bytes()), validation, demo: None }
+    /// Takes tokens that one of these keys vouches for. Refuses keys that cannot be used, by the setting's name.
+    pub fn new(tokens: &Tokens) -> Result<Self, ConfigError> {
+        let accepted = Accepted::read(&tokens.algorithms)?;
+        let keys = keys::fixed(tokens, &accepted)?;
+        let key_set = tokens.key_set.as_ref().map(|source| KeySet::open(source, accepted)).transpose()?;
+        let derive = || SessionKeys::derive(&tokens.session_secrets, tokens.session_cookie.as_deref());
+        Ok(Self {
+            keys,
+            key_set: key_set.map(Arc::new),
+            sessions: (!tokens.session_secrets.is_empty()).then(derive),
+            token_rules: Rules {
+                issuer: tokens.issuer.clone(),
+                audience: tokens.audience.clone(),
+                claims: tokens.claims.clone(),
+                takes_application: true,
+            },
+            // The key is the application's own and made for nothing else, which says what `iss` and `aud` would.
+            session_rules: Rules { claims: tokens.claims.clone(), ..Rules::default() },
+            demo: None,
+        })
     }
 
     /// Lets anyone in by name, with tokens signed by this key.
-    pub fn demo(key: &str) -> Self {
-        Self { demo: Some(EncodingKey::from_secret(key.as_bytes())), ..Self::with_secret(key, None, None) }
+    pub fn demo(key: &str) -> Result<Self, ConfigError> {
+        let claims = |name: &str| Some(name.to_owned());
+        // Whoever can name themselves must not name themselves administrator.
+        let claims = ClaimNames { name: claims("name"), picture: claims("picture"), ..ClaimNames::default() };
+        let auth = Self::new(&Tokens { secrets: vec![key.to_owned()], claims, ..Tokens::default() })?;
+        let token_rules = Rules { takes_application: false, ..auth.token_rules };
+        Ok(Self { demo: Some(EncodingKey::from_secret(key.as_bytes())), token_rules, ..auth })
+    }
+
+    /// Keeps keys that may change fresh, for as long as the service runs.
+    pub fn keep_fresh(&self, lifecycle: &Lifecycle) {
+        if let Some(key_set) = &self.key_set {
+            key_set.keep_fresh(lifecycle);
+        }
     }
 
     /// Whether anyone may come in by name.
@@ -77,7 +106,7 @@ impl Auth {
     /// A demo token for this user, and when it ends. Never one of an administrator.
     pub fn mint_demo(&self, id: &UserId, name: &str) -> Result<(String, Timestamp)> {
         let key = self.demo.as_ref().ok_or(Error::NotFound)?;
-        let expires = jsonwebtoken::get_current_timestamp() + DEMO_LIFE;
+        let expires = now() + DEMO_LIFE;
         let claims = json!({ "sub": id, "name": name, "exp": expires });
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, key)
             .map_err(|error| Error::internal("signing a demo token", error))?;
@@ -85,49 +114,75 @@ impl Auth {
     }
 
     /// The user whose token it is.
-    pub fn user(&self, token: &str) -> Result<Caller> {
-        user(self.verify(token)?)
+    pub async fn user(&self, token: &Token<'_>) -> Result<Caller> {
+        user(self.verify(token).await?)
     }
 
-    /// Who the token's bearer is. Nothing is read from a token before its signature is verified.
-    pub fn verify(&self, token: &str) -> Result<Principal> {
-        const BAD: Error = Error::Unauthenticated("the token is not valid here");
-        if token.len() > TOKEN_BYTES {
-            return Err(BAD);
+    /// Who the token's bearer is. Waits only for a key that is not known yet, and for that at most two seconds.
+    pub async fn verify(&self, token: &Token<'_>) -> Result<Principal> {
+        let mut checked = self.check(token);
+        if let (Err(Refusal::UnknownKey), Some(key_set)) = (&checked, &self.key_set) {
+            key_set.refreshed().await;
+            checked = self.check(token);
         }
-        let verified = jsonwebtoken::decode::<Payload>(token, &self.key, &self.validation);
-        let payload = verified
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => Error::TokenExpired,
-                _ => BAD,
-            })?
-            .claims;
-        let credential = Credential {
-            token_id: payload.jti,
-            session_id: payload.sid,
-            issued_at: payload.iat.map(Timestamp::from_seconds),
-            expires_at: Timestamp::from_seconds(payload.exp),
-        };
-        // Whoever can name themselves must not name themselves administrator.
-        let role = payload.role.filter(|_| !self.is_demo()).as_deref().map(UserRole::parse);
-        match payload.sub {
-            Some(id) => Ok(Principal::User(Caller {
-                id: UserId::try_from(id).ok().filter(|id| !id.is_system()).ok_or(BAD)?,
-                claims: Claims {
-                    name: payload.name.filter(|name| is_name(name)),
-                    picture: payload.picture.filter(|url| url.len() <= 2048),
-                    role,
-                    partner: None,
-                },
-                credential,
-            })),
-            None if !self.is_demo()
-                && payload.scope.is_some_and(|all| all.split(' ').any(|one| one == ADMIN_SCOPE)) =>
-            {
-                Ok(Principal::Application(credential))
+        checked.map_err(|refusal| match refusal {
+            Refusal::Expired => Error::TokenExpired,
+            Refusal::UnknownKey | Refusal::Invalid(_) => {
+                tracing::debug!(?refusal, "a token was refused");
+                Error::Unauthenticated("the token is not valid here")
             }
-            None => Err(BAD),
+        })
+    }
+
+    fn check(&self, token: &Token<'_>) -> Result<Principal, Refusal> {
+        let text = token.text();
+        if text.len() > TOKEN_BYTES {
+            return Err(Refusal::Invalid("it is too long"));
         }
+        match text.bytes().filter(|byte| *byte == b'.').count() {
+            2 => {
+                let payload = self.verified(text)?;
+                let principal = Payload::read(&payload)?.principal(&self.token_rules, now())?;
+                // A browser sends its cookies to whoever makes it; the application has no browser.
+                if token.is_cookie() && matches!(principal, Principal::Application(_)) {
+                    return Err(Refusal::Invalid("the application's own token came in a cookie"));
+                }
+                Ok(principal)
+            }
+            4 => {
+                let opened = self.sessions.as_ref().and_then(|keys| keys.open(text, token.carrier()));
+                let payload = opened.ok_or(Refusal::Invalid("no secret of sessions opens it"))?;
+                Payload::read(&payload)?.principal(&self.session_rules, now())
+            }
+            _ => Err(Refusal::Invalid("it is neither a JWT nor a session")),
+        }
+    }
+
+    /// The claims of a signed token, if a key vouches for them.
+    fn verified(&self, token: &str) -> Result<Vec<u8>, Refusal> {
+        const BROKEN: Refusal = Refusal::Invalid("it is no JWT");
+        const FORGED: Refusal = Refusal::Invalid("no key vouches for it");
+        let (message, signature) = token.rsplit_once('.').ok_or(BROKEN)?;
+        let (head, payload) = message.split_once('.').ok_or(BROKEN)?;
+        let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| BROKEN);
+        let head: Head = serde_json::from_slice(&bytes(head)?).map_err(|_| BROKEN)?;
+        let algorithm = keys::algorithm(&head.alg).ok_or(FORGED)?;
+        if head.crit.is_some() || !head.typ.as_deref().is_none_or(is_access_token) {
+            return Err(Refusal::Invalid("its crit or typ says it is for something else"));
+        }
+        let id = head.kid.as_deref();
+        if id.is_some_and(|id| id.len() > KEY_ID_BYTES) {
+            return Err(Refusal::Invalid("its kid is too long"));
+        }
+        if !self.keys.iter().any(|key| key.verifies(algorithm, message, signature)) {
+            let key_set = self.key_set.as_ref().ok_or(FORGED)?;
+            match key_set.verify(id, algorithm, message, signature) {
+                Verdict::Good => {}
+                Verdict::Bad => return Err(FORGED),
+                Verdict::Unknown => return Err(Refusal::UnknownKey),
+            }
+        }
+        bytes(payload)
     }
 }
 
@@ -135,6 +190,19 @@ impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Auth").field("demo", &self.is_demo()).finish_non_exhaustive()
     }
+}
+
+/// Whether a `typ` is of tokens that let one in, and not of a refresh token or whatever else the same key signs.
+fn is_access_token(kind: &str) -> bool {
+    let kind = kind.to_ascii_lowercase();
+    matches!(kind.strip_prefix("application/").unwrap_or(&kind), "jwt" | "at+jwt")
+}
+
+/// The cookies that carry a token, in the order in which they count.
+pub fn cookies(tokens: &Tokens) -> Vec<String> {
+    let usual = if tokens.session_secrets.is_empty() { &[][..] } else { &session::COOKIES[..] };
+    let usual = usual.iter().map(|&name| name.to_owned());
+    tokens.session_cookie.clone().into_iter().chain(usual).collect()
 }
 
 /// The user whose token it is; the application's own is none of any.
@@ -151,78 +219,37 @@ pub fn is_name(name: &str) -> bool {
     (1..=80).contains(&name.chars().count()) && !name.trim().is_empty() && !name.contains(unseen)
 }
 
+fn now() -> u64 {
+    jsonwebtoken::get_current_timestamp()
+}
+
 /// The `exp` of a token that ends so many days from now.
 pub fn in_days(days: u64) -> u64 {
-    jsonwebtoken::get_current_timestamp() + days * 24 * 3600
+    now() + days * 24 * 3600
 }
 
 /// Signs claims with an HS256 secret, as an application does for its users.
 pub fn mint(secret: &str, claims: &Value) -> String {
+    sign(secret, Algorithm::HS256, claims)
+}
+
+/// Signs claims as an application would that these settings are for; nothing without a secret.
+pub fn mint_for(tokens: &Tokens, claims: &Value) -> Option<String> {
+    let accepted = tokens.algorithms.iter().filter_map(|name| keys::algorithm(name));
+    let algorithm = { accepted }.find(|algorithm| algorithm.family() == jsonwebtoken::AlgorithmFamily::Hmac);
+    tokens.secrets.first().map(|secret| sign(secret, algorithm.unwrap_or(Algorithm::HS256), claims))
+}
+
+/// The scope of a token of the application itself.
+pub fn application_scope() -> &'static str {
+    claims::ADMIN_SCOPE
+}
+
+fn sign(secret: &str, algorithm: Algorithm, claims: &Value) -> String {
     provider::install();
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret.as_bytes()))
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes()))
         .expect("any JSON can be signed with any secret")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECRET: &str = "a secret of more than thirty-two bytes";
-
-    fn in_seconds(seconds: i64) -> u64 {
-        jsonwebtoken::get_current_timestamp().saturating_add_signed(seconds)
-    }
-
-    #[test]
-    fn a_token_is_checked_in_every_part() {
-        let auth = Auth::with_secret(SECRET, Some("app"), Some("chat"));
-        let good = json!({ "sub": "ann", "exp": in_seconds(60), "iss": "app", "aud": "chat" });
-        let caller = auth.user(&mint(SECRET, &good)).expect("good");
-        assert_eq!(caller.id.as_str(), "ann");
-        let with = |key: &str, value: Value| {
-            let mut claims = good.clone();
-            claims[key] = value;
-            auth.verify(&mint(SECRET, &claims))
-        };
-        assert!(matches!(with("exp", json!(in_seconds(-60))), Err(Error::TokenExpired)));
-        for (key, value) in [
-            ("exp", json!("9999999999")),
-            ("exp", Value::Null),
-            ("iss", json!("other")),
-            ("aud", json!(["other"])),
-            ("nbf", json!(in_seconds(600))),
-            ("sub", json!("")),
-            ("sub", json!("a b")),
-            ("sub", json!(7)),
-        ] {
-            assert!(matches!(with(key, value.clone()), Err(Error::Unauthenticated(_))), "{key} = {value}");
-        }
-        let forged = mint("another secret of thirty-two bytes...", &good);
-        assert!(auth.verify(&forged).is_err());
-        for bad in ["", "a.b", "a.b.c", &"x".repeat(9000)] {
-            assert!(auth.verify(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn another_algorithm_is_refused_whatever_the_header_says() {
-        let auth = Auth::with_secret(SECRET, None, None);
-        let claims = json!({ "sub": "ann", "exp": in_seconds(60) });
-        let token =
-            jsonwebtoken::encode(&Header::new(Algorithm::HS512), &claims, &EncodingKey::from_secret(SECRET.as_bytes()));
-        assert!(auth.verify(&token.expect("signed")).is_err());
-        let parts = mint(SECRET, &claims);
-        let body = parts.split('.').nth(1).expect("a body");
-        // {"alg":"none"} and {"alg":"HS256"} without a signature
-        for unsigned in [format!("eyJhbGciOiJub25lIn0.{body}."), format!("eyJhbGciOiJIUzI1NiJ9.{body}.")] {
-            assert!(auth.verify(&unsigned).is_err(), "{unsigned}");
-        }
-    }
-
-    #[test]
-    fn a_demo_never_makes_an_administrator() {
-        let auth = Auth::demo(SECRET);
-        let token = mint(SECRET, &json!({ "sub": "eve", "role": "ADMIN", "exp": in_seconds(60) }));
-        assert_eq!(auth.user(&token).expect("a caller").claims.role, None);
-    }
-}
+mod tests;

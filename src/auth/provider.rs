@@ -1,9 +1,10 @@
-//! jsonwebtoken on `ring`: HMAC-SHA-2, and nothing else, so that no other algorithm can be talked into use.
+//! jsonwebtoken on `ring`: verifies HMAC, RSA, ECDSA and Ed25519, signs HMAC. A key verifies only algorithms of its
+//! own family, so that none can be talked into the use of another.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
-use ring::hmac;
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
+use ring::{hmac, signature as schemes};
 use signature::{Signer, Verifier};
 
 static RING: CryptoProvider =
@@ -18,6 +19,17 @@ pub(super) fn install() {
 struct Hmac {
     algorithm: Algorithm,
     key: hmac::Key,
+}
+
+/// A public key, and how it verifies.
+struct Public {
+    algorithm: Algorithm,
+    scheme: Scheme,
+}
+
+enum Scheme {
+    Rsa { parameters: &'static schemes::RsaParameters, n: Vec<u8>, e: Vec<u8> },
+    Point { algorithm: &'static dyn schemes::VerificationAlgorithm, key: Vec<u8> },
 }
 
 impl Hmac {
@@ -36,6 +48,31 @@ impl Hmac {
     }
 }
 
+impl Scheme {
+    fn new(algorithm: Algorithm, key: &DecodingKey) -> Result<Self, Error> {
+        let parameters = match algorithm {
+            Algorithm::RS256 => &schemes::RSA_PKCS1_2048_8192_SHA256,
+            Algorithm::RS384 => &schemes::RSA_PKCS1_2048_8192_SHA384,
+            Algorithm::RS512 => &schemes::RSA_PKCS1_2048_8192_SHA512,
+            Algorithm::PS256 => &schemes::RSA_PSS_2048_8192_SHA256,
+            Algorithm::PS384 => &schemes::RSA_PSS_2048_8192_SHA384,
+            Algorithm::PS512 => &schemes::RSA_PSS_2048_8192_SHA512,
+            Algorithm::ES256 => return Self::point(&schemes::ECDSA_P256_SHA256_FIXED, key),
+            Algorithm::ES384 => return Self::point(&schemes::ECDSA_P384_SHA384_FIXED, key),
+            Algorithm::EdDSA => return Self::point(&schemes::ED25519, key),
+            _ => return Err(ErrorKind::InvalidAlgorithm.into()),
+        };
+        match key.kind() {
+            DecodingKeyKind::RsaModulusExponent { n, e } => Ok(Self::Rsa { parameters, n: n.clone(), e: e.clone() }),
+            DecodingKeyKind::SecretOrDer(_) => Err(ErrorKind::InvalidKeyFormat.into()),
+        }
+    }
+
+    fn point(algorithm: &'static dyn schemes::VerificationAlgorithm, key: &DecodingKey) -> Result<Self, Error> {
+        Ok(Self::Point { algorithm, key: key.try_get_as_bytes()?.to_vec() })
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken calls")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error> {
     Ok(Box::new(Hmac::new(*algorithm, key.family(), key.as_bytes())?))
@@ -43,7 +80,13 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that jsonwebtoken calls")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
-    Ok(Box::new(Hmac::new(*algorithm, key.family(), key.try_get_as_bytes()?)?))
+    if key.family() != algorithm.family() {
+        return Err(ErrorKind::InvalidKeyFormat.into());
+    }
+    if key.family() == AlgorithmFamily::Hmac {
+        return Ok(Box::new(Hmac::new(*algorithm, key.family(), key.try_get_as_bytes()?)?));
+    }
+    Ok(Box::new(Public { algorithm: *algorithm, scheme: Scheme::new(*algorithm, key)? }))
 }
 
 impl Signer<Vec<u8>> for Hmac {
@@ -58,6 +101,20 @@ impl Verifier<Vec<u8>> for Hmac {
     }
 }
 
+impl Verifier<Vec<u8>> for Public {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> Result<(), signature::Error> {
+        let verified = match &self.scheme {
+            Scheme::Rsa { parameters, n, e } => {
+                schemes::RsaPublicKeyComponents { n, e }.verify(parameters, message, signature)
+            }
+            Scheme::Point { algorithm, key } => {
+                schemes::UnparsedPublicKey::new(*algorithm, key).verify(message, signature)
+            }
+        };
+        verified.map_err(|_| signature::Error::new())
+    }
+}
+
 impl JwtSigner for Hmac {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -65,6 +122,12 @@ impl JwtSigner for Hmac {
 }
 
 impl JwtVerifier for Hmac {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+}
+
+impl JwtVerifier for Public {
     fn algorithm(&self) -> Algorithm {
         self.algorithm
     }

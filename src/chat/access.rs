@@ -220,3 +220,21 @@ impl Chat {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_what_holds() {
+        let access = Access::default();
+        let (ann, ben): (UserId, UserId) = ("ann".parse().expect("an id"), "ben".parse().expect("an id"));
+        access.changed.insert(ann.clone(), (5, Timestamp::now().after(Duration::from_mins(1))));
+        assert!(!access.is_current(&ann, 4), "read before it, and kept after it");
+        assert!(access.is_current(&ann, 5) && access.is_current(&ben, 0));
+        assert!(access.changed_lately(&ann));
+        access.changed.insert(ann.clone(), (5, Timestamp(0)));
+        access.sweep();
+        assert!(!access.changed_lately(&ann), "nothing can be older any more");
+    }
+}

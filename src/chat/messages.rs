@@ -35,7 +35,7 @@ impl Chat {
     /// Sends a message; the same send tried again returns the same message.
     pub async fn send(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<Accepted> {
         let draft = input.check(self.0.message_chars)?;
-        if let Err(limited) = self.0.limits.send(user) {
+        if let Err(limited) = self.take_send(user) {
             // Trying again is free: it finds what the first try stored even when the bucket is empty.
             let sent = self.0.store.sent_before(room, user, &draft).await?;
             return sent.map(|sent| <(Accepted, _)>::from(sent).0).ok_or(limited);
@@ -51,6 +51,7 @@ impl Chat {
     /// Changes one's own message.
     pub async fn edit(&self, user: &UserId, room: &RoomId, id: &MessageId, content: String) -> Result<Arc<Message>> {
         check_text("content", &content, self.0.message_chars)?;
+        self.take_change(user)?;
         let flag = match self.look_at_edit(user, room, id, &content).await? {
             Looked::Before(unchanged) => return Ok(unchanged),
             Looked::May(flag) => flag,
@@ -61,6 +62,7 @@ impl Chat {
 
     /// Blanks a message.
     pub async fn delete(&self, user: &UserId, room: &RoomId, id: &MessageId) -> Result<Arc<Message>> {
+        self.take_change(user)?;
         let (room, user, id) = (room.clone(), user.clone(), id.clone());
         self.change(move |store| async move { store.delete(&room, &user, &id).await }).await
     }
@@ -75,6 +77,7 @@ impl Chat {
         on: bool,
     ) -> Result<Arc<Message>> {
         check_emoji(&emoji)?;
+        self.take_change(user)?;
         let (room, user, id) = (room.clone(), user.clone(), id.clone());
         self.change(move |store| async move { store.react(&room, &user, &id, emoji, on).await }).await
     }

@@ -6,6 +6,7 @@ mod access;
 mod administration;
 mod bus;
 mod following;
+mod limiting;
 mod messages;
 mod moderation;
 mod polling;
@@ -83,6 +84,8 @@ struct Inner {
     redis: Option<Redis>,
     limits: Limits,
     screen: Screen,
+    /// Takes from the buckets that instances share.
+    shared: limiting::Shared,
     lifecycle: Lifecycle,
     message_chars: usize,
     users_make_rooms: bool,
@@ -169,6 +172,7 @@ impl Chat {
             redis,
             limits,
             screen,
+            shared: limiting::Shared::default(),
             lifecycle,
             message_chars,
             access: Access::default(),

@@ -147,6 +147,7 @@ impl Chat {
 
     /// Moves the read position forward.
     pub async fn read(&self, user: &UserId, room: &RoomId, to: ReadTo) -> Result<ReadPosition> {
+        self.take_change(user)?;
         let (store, room, user) = (self.0.store.clone(), room.clone(), user.clone());
         self.write(async move { store.read(&room, &user, to).await }).await
     }

@@ -70,6 +70,7 @@ impl Chat {
             return Err(Error::Forbidden(BY_THE_APPLICATION));
         }
         let new = input.check()?;
+        self.take_room(&caller.id)?;
         let (store, by) = (self.0.store.clone(), caller.id.clone());
         let write =
             async move { store.create_room(&by, new).await.map(|(id, commit)| ((id, commit.is_some()), commit)) };
@@ -115,6 +116,7 @@ impl Chat {
             check_text("title", title, TITLE_CHARS)?;
         }
         let metadata = metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
+        self.take_change(user)?;
         let (store, room, by) = (self.0.store.clone(), id.clone(), user.clone());
         super::quota::check_slow_mode(slow_mode_seconds)?;
         let patch = RoomPatch { title, metadata, slow_mode_seconds };
@@ -156,12 +158,14 @@ impl Chat {
         member: &UserId,
         role: Option<Role>,
     ) -> Result<MemberView> {
+        self.take_change(user)?;
         self.change_member(user, room, member, MemberChange::Put(role)).await?;
         self.0.store.member_view(room, member).await
     }
 
     /// Removes someone, or leaves.
     pub async fn remove_member(&self, user: &UserId, room: &RoomId, member: &UserId) -> Result<()> {
+        self.take_change(user)?;
         self.change_member(user, room, member, MemberChange::Remove).await
     }
 

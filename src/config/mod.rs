@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-pub use identity::{Identity, IdentitySettings};
+pub use identity::{ClaimNames, Identity, IdentitySettings, KeySetSource, Tokens};
 pub use limits::LimitSettings;
 pub use moderation::{HookFailure, ModerationSettings};
 
@@ -137,8 +137,11 @@ pub enum Command {
     /// Print a token signed with the secret, for trying things out
     Token {
         /// Whose token, the `sub`
-        #[arg(long, value_name = "ID")]
-        user: String,
+        #[arg(long, value_name = "ID", required_unless_present = "application")]
+        user: Option<String>,
+        /// A token of the application itself, for /api/admin
+        #[arg(long, conflicts_with_all = ["user", "name", "role"])]
+        application: bool,
         /// Their name
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
@@ -225,7 +228,7 @@ impl Config {
     pub fn host(&self, identity: &Identity) -> IpAddr {
         self.host.unwrap_or(match identity {
             Identity::Demo => IpAddr::from([127, 0, 0, 1]),
-            Identity::Secret(_) => IpAddr::from([0, 0, 0, 0]),
+            Identity::Tokens(_) => IpAddr::from([0, 0, 0, 0]),
         })
     }
 
@@ -248,7 +251,8 @@ impl Config {
         }
         let identity = self.identity()?;
         if matches!(identity, Identity::Demo) && self.identity.demo.is_none() && !database_url.starts_with("sqlite:") {
-            let detail = "is needed on a database that others share; or DEMO=on, if anyone may come in by name";
+            let detail =
+                "or another key is needed on a database that others share; or DEMO=on, if anyone may come in by name";
             return Err(ConfigError::new("JWT_SECRET", detail));
         }
         Ok(())

@@ -1,53 +1,70 @@
 //! What every request goes through and every answer gets: an id, its problem rendered, security headers, CORS, and
-//! a panic turned into a 500.
+//! a panic turned into a 500. It finds out where the request comes from, and turns away who has too many connections.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
+    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
+use super::Door;
 use crate::auth::request::Browsers;
 use crate::error::Error;
+use crate::limits::{Client, Peer, TrustedProxies};
 
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Our own page: its own scripts and styles, sockets, and nothing else.
 const CSP: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' https: data:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'";
+/// For a year, whoever came by TLS comes by TLS.
+const HSTS: &str = "max-age=31536000";
 /// Names of query parameters that carry tokens elsewhere.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "auth", "bearer"];
 
-pub(super) fn wrap(router: Router, cors: CorsLayer) -> Router {
+pub(super) fn wrap(router: Router, cors: CorsLayer, door: &Door) -> Router {
     let body = DefaultBodyLimit::max(super::extract::BODY_BYTES);
-    let router = router.layer(body).layer(CatchPanicLayer::custom(|_| panicked())).layer(from_fn(refuse_token_in_url));
+    let router = router.layer(body).layer(CatchPanicLayer::custom(|_| panicked())).layer(from_fn(turn_away));
     // CORS around everything that can refuse: what it does not mark, another site's page cannot read.
-    router.layer(cors).layer(from_fn(envelope))
+    router.layer(cors).layer(from_fn_with_state(door.proxies.clone(), envelope))
 }
 
 fn panicked() -> Response {
     Error::internal("answering a request", "the handler panicked").into_response()
 }
 
-async fn envelope(request: Request, next: Next) -> Response {
+async fn envelope(State(proxies): State<Arc<TrustedProxies>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    let client = client(&proxies, &request);
+    request.extensions_mut().insert(client);
     let path = request.uri().path().to_owned();
     let is_api = path.contains("/api/");
-    let span = tracing::info_span!("request", request.id = %id, method = %request.method(), path);
-    let mut response = super::problem::render(next.run(request).instrument(span).await, &id);
+    let address = client.address;
+    let span = tracing::info_span!("request", request.id = %id, client = %address, method = %request.method(), path);
+    // Within the span, so that what is logged of a refusal says of which call.
+    let answering = async { super::problem::render(next.run(request).await, &id) };
+    let mut response = answering.instrument(span).await;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
     if is_api {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
+    if client.by_tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -56,11 +73,52 @@ async fn envelope(request: Request, next: Next) -> Response {
     response
 }
 
-async fn refuse_token_in_url(request: Request, next: Next) -> Response {
-    if has_token(request.uri().query().unwrap_or_default()) {
-        return Error::TokenInUrl.into_response();
+fn client(proxies: &TrustedProxies, request: &Request) -> Client {
+    // Whatever did not come through the accept loop came from this process.
+    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address);
+    if request.headers().contains_key(FORWARDED_FOR) && !proxies.contain(peer) && is_near(peer) {
+        say_once(peer);
     }
-    next.run(request).await
+    let texts = |name| request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+    proxies.client(peer, texts(FORWARDED_FOR), texts(FORWARDED_PROTO).next_back())
+}
+
+/// Whether an address is of this machine or a private network, as a proxy's is that somebody forgot to name.
+fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
+    }
+}
+
+/// A proxy that is not trusted is taken for one client with all its connections, and whoever runs it should know.
+fn say_once(peer: IpAddr) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(%peer, "X-Forwarded-For is not believed of it; if it is a proxy of yours, name it in TRUSTED_PROXIES");
+    });
+}
+
+async fn turn_away(request: Request, next: Next) -> Response {
+    let refused = request.extensions().get::<Peer>().and_then(|peer| peer.refused);
+    let error = match refused {
+        Some(retry_after) => Error::RateLimited { retry_after },
+        None if !is_framed_once(request.headers()) => Error::invalid("transfer-encoding", "is `chunked`, once"),
+        None if has_token(request.uri().query().unwrap_or_default()) => return Error::TokenInUrl.into_response(),
+        None => return next.run(request).await,
+    };
+    // Nothing more is read from a connection that is one too many, or of which it is unsure where its requests end.
+    let mut response = error.into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// Whether it is said in one way only where a body ends: what a proxy in front reads otherwise would be another
+/// request to it (RFC 9112, section 11.2).
+fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let once = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    once && codings.next().is_none()
 }
 
 /// The caller's own id for the request, if it is one, else a new one.
@@ -78,10 +136,15 @@ fn has_token(query: &str) -> bool {
 }
 
 pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
-    let origins = browsers.origins.iter().filter_map(|origin| origin.parse().ok());
+    // Compared as the check of origins does it; a page's own origin needs no permission.
+    let allowed: Arc<[String]> = browsers.origins.clone().into();
+    let is_allowed = move |origin: &HeaderValue| {
+        origin.to_str().is_ok_and(|origin| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)))
+    };
+    let (takes_cookies, may_send_them) = (!browsers.cookies.is_empty(), is_allowed.clone());
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
-        .allow_credentials(browsers.cookie.is_some())
+        .allow_origin(AllowOrigin::predicate(move |origin, _| is_allowed(origin)))
+        .allow_credentials(AllowCredentials::predicate(move |origin, _| takes_cookies && may_send_them(origin)))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, REQUEST_ID])
         .expose_headers([
@@ -92,4 +155,48 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
             HeaderName::from_static("server-timing"),
         ])
         .max_age(Duration::from_hours(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::http::{listen, serve};
+    use crate::lifecycle::Lifecycle;
+
+    async fn get(address: std::net::SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("it answers");
+        answer
+    }
+
+    #[tokio::test]
+    async fn s60_a_handler_that_panics_is_a_500_that_says_nothing_and_costs_nobody_else_anything() {
+        let lock = Arc::new(std::sync::Mutex::new(0));
+        let poisoned = lock.clone();
+        let panics = async move || -> &'static str {
+            let _held = poisoned.lock();
+            panic!("the secret reason")
+        };
+        let works = async move || lock.is_poisoned().to_string();
+        let both =
+            Router::new().route("/panics", axum::routing::get(panics)).route("/works", axum::routing::get(works));
+        let door = Door::open(Duration::from_secs(5));
+        let router = wrap(both, CorsLayer::new(), &door);
+        let (listener, lifecycle) = (listen(([127, 0, 0, 1], 0).into()).expect("a free port"), Lifecycle::default());
+        let address = listener.local_addr().expect("an address");
+        let serving = lifecycle.clone();
+        lifecycle.spawn("accept", async move { serve(listener, router, door, &serving).await });
+        let answer = get(address, "/panics").await;
+        assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
+        assert!(answer.contains("requestId") && !answer.contains("secret"), "{answer}");
+        let answer = get(address, "/works").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
+        lifecycle.drain();
+        assert!(lifecycle.ended(Duration::from_secs(5)).await);
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use serde::de::DeserializeOwned;
@@ -20,7 +20,7 @@ use crate::protocol::parse_bytes;
 pub(super) use crate::protocol::present;
 
 /// Longest body, in bytes.
-pub(super) const BODY_BYTES: usize = 256 << 10;
+pub const BODY_BYTES: usize = 256 << 10;
 
 /// How long one may take to arrive; who sends half of it must not hold a place for ever.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -36,18 +36,18 @@ impl FromRequestParts<AppState> for Authenticated {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self> {
         let begin = Instant::now();
-        let caller = user(principal(parts, state)?)?;
+        let caller = user(principal(parts, state).await?)?;
         state.chat.user(&caller).await?;
         Ok(Self { caller, took: begin.elapsed() })
     }
 }
 
 /// Whoever the request's token speaks for.
-pub(super) fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
+pub(super) async fn principal(parts: &Parts, state: &AppState) -> Result<Principal> {
     let token = state.browsers.token(&parts.headers)?;
-    state.browsers.check_cookie_origin(&parts.headers, parts.method.is_safe())?;
-    let principal =
-        state.auth.verify(token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?)?;
+    let token = token.ok_or(Error::Unauthenticated("send a token: `Authorization: Bearer <token>`"))?;
+    state.browsers.check_cookie_origin(&token, &parts.headers, parts.method.is_safe())?;
+    let principal = state.auth.verify(&token).await?;
     state.chat.admit(&principal)?;
     Ok(principal)
 }
@@ -117,6 +117,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        // Nothing is inflated here, so that no body grows beyond what was sent.
+        let is_packed = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
         let arriving = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
         let arrived = arriving.map_err(|_| Error::invalid("body", "did not arrive in time"))?;
         let bytes = arrived.map_err(|rejection| {
@@ -130,7 +132,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             return parse_bytes(b"{}").map(Self);
         }
         // A form of another site cannot say this content type, so it cannot act in a browser's name.
-        if kind != "application/json" {
+        if kind != "application/json" || is_packed {
             return Err(Error::UnsupportedMediaType);
         }
         parse_bytes(&bytes).map(Self)

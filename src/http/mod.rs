@@ -22,7 +22,8 @@ use crate::auth::request::Browsers;
 use crate::chat::Chat;
 use crate::error::Error;
 
-pub use serve::{listen, serve};
+pub use extract::BODY_BYTES;
+pub use serve::{Door, listen, serve};
 
 /// What every handler can reach. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -36,7 +37,7 @@ pub struct AppState {
 }
 
 /// All routes, behind the base path; `ws` answers the WebSocket's.
-pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>) -> Router {
+pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door: &Door) -> Router {
     let cors = envelope::cors(&state.browsers);
     let routes = Router::new()
         .route("/api/chat/ws", ws)
@@ -68,9 +69,9 @@ pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>) -> R
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(state);
     if base_path.is_empty() {
-        return envelope::wrap(routes, cors);
+        return envelope::wrap(routes, cors, door);
     }
     // As a whole, not route by route: that would leave out the base path with a slash, which is where the page is.
     let nested = Router::new().nest_service(base_path, routes).fallback(async || Error::NotFound);
-    envelope::wrap(nested, cors)
+    envelope::wrap(nested, cors, door)
 }

@@ -1,4 +1,4 @@
-//! The accept loop. Our own, because axum's has no deadline for a request's head, no cap and a short backlog.
+//! The accept loop. Our own, because axum's has no deadline for a request's head, no caps and a short backlog.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -14,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::lifecycle::Lifecycle;
+use crate::limits::{Connections, Peer, TrustedProxies};
 
 /// Connections the kernel holds for us while we are busy: a storm of reconnects waits here instead of failing.
 const BACKLOG: i32 = 4096;
@@ -24,6 +26,27 @@ const HTTP_CONNECTIONS: usize = 20_000;
 const LAST: Duration = Duration::from_secs(2);
 /// How long to wait when the process has no file descriptor left for a new connection.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// How long a connection more than its address may have has for the request that is refused on it.
+const REFUSED_HEAD: Duration = Duration::from_secs(1);
+
+/// Who is let in how, before it is known who they are.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// How long a request's head may take.
+    pub head: Duration,
+    /// Proxies in front.
+    pub proxies: Arc<TrustedProxies>,
+    /// Connections that speak HTTP, by the address of the other end.
+    pub connections: Connections,
+}
+
+impl Door {
+    /// One for whoever may reach the address at all.
+    pub fn open(head: Duration) -> Self {
+        Self { head, proxies: Arc::default(), connections: Connections::new(0) }
+    }
+}
 
 /// Listens on an address.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -37,9 +60,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too. A connection
-/// on which no whole head arrives within `head` is closed, also one that waits for a further request: a proxy in front
+/// on which no whole head arrives within `door.head` is closed, also one that waits for a further request: a proxy in front
 /// should give up its idle connections first, or a request of it meets a closing one.
-pub async fn serve(listener: TcpListener, router: Router, head: Duration, lifecycle: &Lifecycle) {
+pub async fn serve(listener: TcpListener, router: Router, door: Door, lifecycle: &Lifecycle) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     loop {
         let accept = async {
@@ -51,11 +74,17 @@ pub async fn serve(listener: TcpListener, router: Router, head: Duration, lifecy
             () = lifecycle.draining() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let serving = serve_connection(stream, router.clone(), head, lifecycle.clone());
+            Ok((stream, from)) => {
+                let address = from.ip().to_canonical();
+                // A proxy's connections are those of many; they are counted where it is known whose.
+                let place_of_address =
+                    if door.proxies.contain(address) { Ok(None) } else { door.connections.take(address).map(Some) };
+                let peer = Peer { address, refused: place_of_address.as_ref().err().copied() };
+                let head = if peer.refused.is_some() { door.head.min(REFUSED_HEAD) } else { door.head };
+                let serving = serve_connection(stream, peer, router.clone(), head, lifecycle.clone());
                 lifecycle.spawn("http connection", async move {
                     serving.await;
-                    drop(place);
+                    drop((place, place_of_address));
                 });
             }
             Err(error) => {
@@ -66,14 +95,19 @@ pub async fn serve(listener: TcpListener, router: Router, head: Duration, lifecy
     }
 }
 
-async fn serve_connection(stream: TcpStream, router: Router, head: Duration, lifecycle: Lifecycle) {
+async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, head: Duration, lifecycle: Lifecycle) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it began");
         return;
     }
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).with_upgrades();
+    let answering = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request| {
+        request.extensions_mut().insert(peer);
+        answering.call(request)
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::AppState;
 use super::extract::{Authenticated, Json as Body};
 use crate::auth::is_name;
+use crate::auth::request::Token;
 use crate::chat::Readiness;
 use crate::error::{Error, Result};
 use crate::model::UserId;
@@ -33,7 +34,10 @@ pub(super) async fn demo(
     if !state.auth.is_demo() {
         return Err(Error::NotFound);
     }
-    let known = state.browsers.token(&headers)?.map(|token| state.auth.user(token)).transpose()?;
+    let known = match state.browsers.token(&headers)? {
+        Some(token) => Some(state.auth.user(&token).await?),
+        None => None,
+    };
     let (id, name) = match known {
         Some(caller) => (caller.id.clone(), state.chat.session(&caller).await?.user.name),
         None => (UserId::trusted(format!("demo-{}", uuid::Uuid::new_v4().simple())), body.name.unwrap_or_default()),
@@ -42,7 +46,7 @@ pub(super) async fn demo(
         return Err(Error::invalid("name", "1 to 80 characters that can be seen"));
     }
     let (token, expires_at) = state.auth.mint_demo(&id, &name)?;
-    let session = state.chat.session(&state.auth.user(&token)?).await?;
+    let session = state.chat.session(&state.auth.user(&Token::bearer(&token)).await?).await?;
     Ok((StatusCode::CREATED, Json(json!({ "token": token, "expiresAt": expires_at, "user": session.user }))))
 }
 

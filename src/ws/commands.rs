@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Room, Watched};
+use crate::auth::request::Token;
 use crate::chat::ReadTo;
 use crate::error::{Error, Result};
 use crate::model::{Message, RoomId, Session};
@@ -119,7 +120,7 @@ impl Connection<'_> {
     }
 
     async fn authenticate_again(&mut self, id: Option<FrameId>, auth: &Auth) -> Result<()> {
-        let caller = self.context.auth.user(&auth.token)?;
+        let caller = self.context.auth.user(&Token::bearer(&auth.token)).await?;
         if caller.id != self.caller.id {
             return Err(Error::Forbidden(OTHER_USER));
         }

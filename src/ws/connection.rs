@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
 use super::{Context, Presented};
+use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
 use crate::limits::FrameBucket;
@@ -136,7 +137,7 @@ async fn first_frame(
             Incoming::End(close) => return Err(close),
             Incoming::Text(text) => {
                 return Ok(match decode(&text) {
-                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&auth.token)),
+                    Ok((id, ClientFrame::Auth(auth))) => (id, context.auth.user(&Token::bearer(&auth.token)).await),
                     Ok((id, _)) => (id, Err(Error::Unauthenticated("the first frame is `auth`"))),
                     Err(bad) => (bad.id, Err(bad.error)),
                 });
@@ -207,7 +208,13 @@ impl<'a> Connection<'a> {
                 () = lifecycle.draining() => return self.drain(socket).await,
                 ending = reader.over() => return Some(close_of(ending)),
                 incoming = socket.next() => match incoming {
-                    Incoming::Alive => self.heard = Instant::now(),
+                    Incoming::Alive => {
+                        self.heard = Instant::now();
+                        // Signs of life are few; a flood of them is one like any other.
+                        if self.take_frame().is_err() && self.is_flooding() {
+                            return Some(Close::RATE_LIMITED);
+                        }
+                    }
                     Incoming::End(close) => return close,
                     Incoming::Text(text) => {
                         self.heard = Instant::now();
@@ -231,14 +238,11 @@ impl<'a> Connection<'a> {
 
     /// Does what one frame asks, and answers it.
     async fn receive(&mut self, text: &str) -> Option<Close> {
-        if let Err(error) = self.bucket.frame() {
-            self.refusals += 1;
+        if let Err(error) = self.take_frame() {
             let id = decode(text).map_or_else(|bad| bad.id, |(id, _)| id);
             self.replies.push(ServerFrame::error(id, &error).encode());
-            return (self.refusals >= REFUSALS).then_some(Close::RATE_LIMITED);
+            return self.is_flooding().then_some(Close::RATE_LIMITED);
         }
-        // Paid back one by one: the bucket lets a frame through now and then even under a flood.
-        self.refusals = self.refusals.saturating_sub(1);
         let (id, result) = match decode(text) {
             Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
             Err(bad) => (bad.id, Err(bad.error)),
@@ -247,6 +251,18 @@ impl<'a> Connection<'a> {
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());
         Self::ends_with(&error)
+    }
+
+    /// Takes one frame from the bucket, and keeps count of those that it refuses.
+    fn take_frame(&mut self) -> Result<()> {
+        let taken = self.bucket.frame();
+        // Paid back one by one: the bucket lets a frame through now and then even under a flood.
+        self.refusals = if taken.is_ok() { self.refusals.saturating_sub(1) } else { self.refusals + 1 };
+        taken
+    }
+
+    fn is_flooding(&self) -> bool {
+        self.refusals >= REFUSALS
     }
 
     fn next_deadline(&self) -> Instant {

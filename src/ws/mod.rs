@@ -25,10 +25,11 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::Instrument;
 
 use crate::auth::Auth;
-use crate::auth::request::Browsers;
+use crate::auth::request::{Browsers, Token};
 use crate::chat::Chat;
 use crate::error::{Error, Result};
 use crate::lifecycle::Lifecycle;
+use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
 use crate::telemetry;
@@ -44,6 +45,8 @@ pub struct Settings {
     pub auth_deadline: Duration,
     /// Connections at the same time.
     pub max_connections: usize,
+    /// Those of each address.
+    pub of_address: Connections,
 }
 
 /// What every connection can reach.
@@ -67,16 +70,17 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 ) -> MethodRouter<S> {
     let places = Arc::new(Semaphore::new(settings.max_connections));
     let context = Arc::new(Context { chat, auth, browsers, lifecycle, settings, places });
-    get(async move |request: Request| upgrade(&context, request))
+    get(async move |request: Request| upgrade(&context, request).await)
 }
 
 /// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
-fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
-    let headers = request.headers();
-    context.browsers.check_origin(headers)?;
-    let accept = accept_key(headers)?;
-    let offered = Offered::read(headers)?;
-    let presented = presented(context, headers, offered.token)?;
+async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+    let place = place_of(context, &request)?;
+    let headers = std::mem::take(request.headers_mut());
+    context.browsers.check_origin(&headers)?;
+    let accept = accept_key(&headers)?;
+    let offered = Offered::read(&headers)?;
+    let presented = presented(context, &headers, offered.token).await?;
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
@@ -84,7 +88,11 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let context = context.clone();
     // Tracked before the answer goes out, so that a stop in between waits for it.
     let lifecycle = context.lifecycle.clone();
-    lifecycle.spawn("connection", serve(context, on_upgrade, presented).instrument(tracing::info_span!("connection")));
+    let serving = async move {
+        serve(context, on_upgrade, presented).await;
+        drop(place);
+    };
+    lifecycle.spawn("connection", serving.instrument(tracing::info_span!("connection")));
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -94,6 +102,13 @@ fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
         answer.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
     }
     Ok(response)
+}
+
+/// A place for a socket among those of its address, before anything is known of who comes: a refusal here costs least.
+fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
+    let client = request.extensions().get::<Client>();
+    let place = client.map(|client| context.settings.of_address.take(client.address)).transpose();
+    place.map_err(|retry_after| Error::RateLimited { retry_after })
 }
 
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
@@ -135,19 +150,14 @@ enum Presented {
     Token(Result<Caller>),
 }
 
-fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
+async fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
     if let Some(token) = offered {
-        return Ok(Presented::Token(context.auth.user(token)));
+        return Ok(Presented::Token(context.auth.user(&Token::bearer(token)).await));
     }
-    let by_header = headers.contains_key(axum::http::header::AUTHORIZATION);
-    if !by_header {
-        context.browsers.check_cookie_origin(headers, false)?;
-    }
-    match context.browsers.token(headers)? {
-        None => Ok(Presented::Nothing),
-        Some(token) if by_header => Ok(Presented::Token(Ok(context.auth.user(token)?))),
-        Some(token) => Ok(Presented::Token(context.auth.user(token))),
-    }
+    let Some(token) = context.browsers.token(headers)? else { return Ok(Presented::Nothing) };
+    context.browsers.check_cookie_origin(&token, headers, false)?;
+    let user = context.auth.user(&token).await;
+    Ok(Presented::Token(if token.is_cookie() { user } else { Ok(user?) }))
 }
 
 /// What a client offers as subprotocols.

@@ -86,3 +86,30 @@ async fn what_cannot_be_set_is_said_and_leaves_nothing() {
     nobody.put("/api/admin/users/ann", json!({ "role": "ADMIN" })).await.problem(401, "unauthenticated");
     server.api("ann").put("/api/admin/users/ann", json!({ "role": "ADMIN" })).await.problem(403, "forbidden");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_a_user_while_they_change_never_brings_back_what_was() {
+    let server = TestServer::start().await;
+    let admin = application(server.address());
+    let token = saying(-10, &json!({}));
+    let readers: Vec<_> = (0..8)
+        .map(|_| {
+            let ann = with(&server, &token);
+            tokio::spawn(async move {
+                loop {
+                    ann.get("/api/session").await.ok(200);
+                }
+            })
+        })
+        .collect();
+    for n in 0..150 {
+        let status = format!("S{n}");
+        let body = json!({ "partner": { "id": "p", "status": status } });
+        admin.put("/api/admin/users/ann", body).await.ok(200);
+        // At once, and a little later, when whoever had read before is done.
+        for _ in 0..4 {
+            assert_eq!(session(&server, &token).await["partner"]["status"], status);
+        }
+    }
+    readers.iter().for_each(tokio::task::JoinHandle::abort);
+}

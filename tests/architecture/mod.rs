@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// What a module may import of its siblings. Imports go one way, from what speaks to clients down to the words;
 /// `main` and `lib` only name modules, and `server` puts everything together.
 const IMPORTS: &[(&str, &[&str])] = &[
-    ("http", &["auth", "chat", "error", "lifecycle", "model", "protocol", "telemetry"]),
+    ("http", &["auth", "chat", "error", "lifecycle", "limits", "model", "protocol", "telemetry"]),
     ("ws", &["auth", "chat", "error", "hub", "lifecycle", "limits", "model", "protocol", "telemetry"]),
     (
         "chat",
@@ -35,7 +35,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("hub", &["model", "protocol"]),
     ("limits", &["error", "model"]),
     ("moderation", &["error", "model", "outbound", "telemetry"]),
-    ("auth", &["error", "model"]),
+    ("auth", &["config", "error", "lifecycle", "model", "outbound", "telemetry"]),
     ("outbound", &[]),
     ("protocol", &["error", "model"]),
     ("model", &["error"]),

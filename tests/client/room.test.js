@@ -311,6 +311,23 @@ test("a read position that was refused is not shown", async () => {
   assert.equal(room.getSnapshot().unreadCount, 3);
 });
 
+test("after a refusal the read position rests for as long as it was told, and is then asked for again", async () => {
+  const { room, clock, socket } = await liveRoom(5);
+  await socket().receive({ type: "meta", rooms: [{ roomId: "r", rev: 5, lastSeq: 5, lastReadSeq: 2, lastMessageAt: null }], gone: [] });
+  // As a page does it: whatever changes, what is unread is read.
+  room.subscribe(() => room.getSnapshot().unreadCount > 0 && room.markRead().catch(() => {}));
+  void room.markRead().catch(() => {});
+  for (let turn = 1; turn <= 3; turn++) {
+    assert.equal(socket().all("read").length, turn);
+    await socket().receive({ type: "error", id: socket().last("read").id, code: "rate_limited", detail: "", retryAfterMs: 500 });
+    await clock.advance(499);
+    assert.equal(socket().all("read").length, turn, "it rests");
+    await clock.advance(1);
+  }
+  await socket().receive({ type: "ok", id: socket().last("read").id, lastReadSeq: 5, unreadCount: 0 });
+  assert.deepEqual([socket().all("read").length, room.getSnapshot().unreadCount], [4, 0]);
+});
+
 test("typing is told at most every three seconds, shown until it ends, and never one's own", async () => {
   const { room, clock, socket, service } = await liveRoom(3);
   room.sendTyping();

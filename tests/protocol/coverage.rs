@@ -65,7 +65,7 @@ fn for_each_rust_file(folder: &Path, see: &mut impl FnMut(&Path, &str)) {
 }
 
 /// The names of an enum's variants, as the wire writes them.
-fn variants(source: &str, name: &str) -> Set {
+pub(crate) fn variants(source: &str, name: &str) -> Set {
     let start = source.find(&format!("pub enum {name}")).unwrap_or_else(|| panic!("no enum {name}"));
     let body = source[start..].lines().skip(1).take_while(|line| *line != "}");
     let names = body.filter_map(|line| {
@@ -77,7 +77,7 @@ fn variants(source: &str, name: &str) -> Set {
 }
 
 /// `METHOD /path` of every `.route("/path", get(…).post(…))`.
-fn routes(source: &str) -> Set {
+pub(crate) fn routes(source: &str) -> Set {
     let mut routes = Set::new();
     for route in source.split(".route(").skip(1) {
         let mut depth = 1;

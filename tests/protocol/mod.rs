@@ -1,7 +1,7 @@
 //! docs/PROTOCOL.md is true and whole: every example in it is replayed in order against a real server, and every
 //! route, frame, error code and close code of the sources stands in it, and nothing else does.
 
-mod coverage;
+pub(crate) mod coverage;
 mod example;
 mod pattern;
 mod replay;

@@ -39,6 +39,11 @@ impl TestServer {
         vec![first, second]
     }
 
+    /// The same with these flags alone, for whoever brings keys of another kind.
+    pub(crate) async fn bare(flags: &[&str]) -> Self {
+        Self::on(Arc::new(Data::create().await), own(flags)).await
+    }
+
     /// A server without any key, which hands out demo tokens.
     pub(crate) async fn demo() -> Self {
         // Where several instances could share a database, nobody is let in by name unless that is said.

@@ -79,7 +79,7 @@ async fn admit(State(state): State<AppState>, request: Request, next: Next) -> R
 }
 
 async fn admin(parts: &mut Parts, state: &AppState) -> Result<Admin> {
-    match principal(parts, state)? {
+    match principal(parts, state).await? {
         Principal::Application(_) => Ok(Admin { by: UserId::system() }),
         Principal::User(caller) => match state.chat.user(&caller).await?.role {
             UserRole::Admin => Ok(Admin { by: caller.id }),
