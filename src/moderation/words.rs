@@ -87,8 +87,9 @@ fn entry(line: &str) -> Result<(Action, &str), &'static str> {
 /// cannot be seen, single spaces.
 fn fold(text: &str) -> String {
     let visible = text.chars().filter(|c| !is_invisible(*c));
-    // Up and down again makes one of what only one of the two directions makes alike: ß and SS, ς and σ.
-    let cased = visible.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    // Down, up and down again makes one of what no single direction makes alike: ẞ, ß and SS, or ς and σ.
+    let lower = visible.nfkc().flat_map(char::to_lowercase);
+    let cased = lower.flat_map(char::to_uppercase).flat_map(char::to_lowercase);
     let mut folded = String::with_capacity(text.len());
     for c in cased.nfkc() {
         if !c.is_whitespace() {
