@@ -3,7 +3,7 @@
  * Requests to the service: the token, one renewal on 401, deadlines, errors as `ChatError`, bytes counted.
  * It may not repeat a request for any other reason; that is the caller's to decide.
  */
-import { ChatError } from "./error.js";
+import { ChatError, errorDetails } from "./error.js";
 
 const DEADLINE_MS = 15_000;
 const utf8 = new TextEncoder();
@@ -141,6 +141,6 @@ function failure({ status, retryAfter, text }) {
   return new ChatError(
     problem?.code ?? (status === 401 ? "unauthenticated" : `http_${status}`),
     problem?.detail ?? `the request was answered ${status}`,
-    { status, retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null },
+    { status, retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null, details: errorDetails(problem) },
   );
 }

@@ -4,7 +4,7 @@
  * It promises exactly one `onEnd`, after which nothing else is called and every open request is refused.
  * It may not come back by itself: that is the connection's.
  */
-import { ChatError } from "./error.js";
+import { ChatError, errorDetails } from "./error.js";
 import { byteLength } from "./http.js";
 
 /** How long a ping may stay unanswered, whatever the service sends counting as an answer. */
@@ -22,7 +22,9 @@ const REASONS = /** @type {Record<number, string>} */ ({
   4103: "too_many_connections",
   4104: "auth_timeout",
   4105: "heartbeat_timeout",
+  4106: "disconnected",
   4200: "drain",
+  4201: "history_changed",
 });
 
 /**
@@ -142,7 +144,8 @@ export class Socket {
     if (request === undefined) return this.events.onFrame(frame);
     this.#requests.delete(frame.id);
     if (frame.type === "error") {
-      request.reject(new ChatError(frame.code, frame.detail, { retryAfterMs: frame.retryAfterMs ?? null }));
+      const more = { retryAfterMs: frame.retryAfterMs ?? null, details: errorDetails(frame) };
+      request.reject(new ChatError(frame.code, frame.detail, more));
     } else {
       request.onReply?.(frame);
       request.resolve(frame);
