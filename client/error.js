@@ -4,6 +4,8 @@
  * `network` (no answer), `disconnected` (the socket ended before the reply), `closed`.
  */
 
+const CALLER_REFUSED = ["unauthenticated", "token_revoked", "suspended"];
+
 export class ChatError extends Error {
   /**
    * @param {string} code
@@ -26,10 +28,16 @@ export class ChatError extends Error {
       this.code === "disconnected" ||
       this.code === "rate_limited" ||
       this.code === "slow_mode" ||
+      [408, 425, 429].includes(this.status) ||
       this.status >= 500 ||
       this.code === "unavailable" ||
       this.code === "internal"
     );
+  }
+
+  /** The caller as such is refused, whatever is asked for: with this token, or at all. */
+  get refusesCaller() {
+    return this.status === 401 || CALLER_REFUSED.includes(this.code);
   }
 
   /** The room is not, or no longer, open to the caller. */

@@ -67,7 +67,7 @@ export class Chat {
     const baseUrl = options.baseUrl ?? "";
     const token = new Token(options.getToken, env.clock);
     const stats = newStats();
-    this.#http = new Http({ baseUrl, env, token, stats, onUnauthenticated: () => this.#connection.close("unauthenticated") });
+    this.#http = new Http({ baseUrl, env, token, stats, onRefused: ({ code }) => this.#connection.close(code) });
     this.#connection = new Connection({
       url: options.wsUrl ?? socketUrl(this.#http.baseUrl),
       env,
