@@ -15,6 +15,8 @@ const WELCOME_MS = 2500;
 const OPEN_MS = 10_000;
 const STABLE_MS = 10_000;
 const RENEW_BEFORE_MS = 60_000;
+/** For good, unless the application has another token: it is asked once. */
+const TOKEN_REFUSED = [4001, 4004];
 /** Timers hold 31 bits. */
 const LONGEST_MS = 2_000_000_000;
 
@@ -221,12 +223,14 @@ export class Connection extends Observable {
       this.hooks.onDown();
     }
     if (this.#closed) return;
-    if (code >= 4000 && code < 4100) return this.close(reason);
+    const ofToken = TOKEN_REFUSED.includes(code) && !this.token.usesCookie && this.#refused === 0;
+    if (code >= 4000 && code < 4100 && !ofToken) return this.close(reason);
     if (!this.#enabled) return this.#poll(reason);
-    if (code === 4101) {
+    if (code === 4101 || ofToken) {
       if ((this.#refused += 1) > 1) return this.close("token_expired");
-      this.#poll(reason);
-      return void this.#renewThenOpen();
+      // A token that is refused for good is not worth a poll either.
+      if (!ofToken) this.#poll(reason);
+      return void this.#renewThenOpen(reason, ofToken);
     }
     this.#poll(reason);
     this.#after("retry", this.#delay(code), () => this.#open());
@@ -238,14 +242,19 @@ export class Connection extends Observable {
     return code >= 4200 && code < 4300 && this.#drainUntil > 0 ? told : this.backoff.next();
   }
 
-  async #renewThenOpen() {
+  /** @param {string} reason @param {boolean} needed  whether it is over without another token */
+  async #renewThenOpen(reason, needed) {
     const attempt = ++this.#attempt;
+    const refused = this.token.held;
     try {
-      await this.token.renew(this.token.held);
+      const token = await this.token.renew(refused);
+      if (attempt !== this.#attempt) return;
+      if (needed && (token === null || token === refused)) return this.close(reason);
     } catch {
       // No token to be had just now; opening asks again.
+      if (attempt !== this.#attempt) return;
+      this.#poll(reason);
     }
-    if (attempt !== this.#attempt) return;
     this.#after("retry", this.backoff.next(), () => this.#open());
   }
 
@@ -260,7 +269,7 @@ export class Connection extends Observable {
   /** The page is in front again, or the network is back: nothing to wait for, but for what the service asked. */
   #wake() {
     if (this.#closed) return;
-    if (this.#live) return this.#socket?.ping();
+    if (this.#live) return this.#socket?.probe();
     this.poller?.now();
     const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#drainUntil;
     if (waits && this.#enabled) this.#open();
@@ -287,7 +296,7 @@ export class Connection extends Observable {
       this.#renewLater();
     } catch (cause) {
       const error = asChatError(cause);
-      if (error.code === "unauthenticated" || error.code === "forbidden") this.close(error.code);
+      if (error.refusesCaller || error.code === "forbidden") this.close(error.code);
       else if (this.#live && socket === this.#socket) this.#after("renew", 5000, () => void this.#renew());
     }
   }

@@ -3,7 +3,7 @@
  * Requests to the service: the token, one renewal on 401, deadlines, errors as `ChatError`, bytes counted.
  * It may not repeat a request for any other reason; that is the caller's to decide.
  */
-import { ChatError } from "./error.js";
+import { ChatError, errorDetails } from "./error.js";
 
 const DEADLINE_MS = 15_000;
 const utf8 = new TextEncoder();
@@ -23,14 +23,14 @@ export class Http {
    * @param {import("./types.js").Environment} options.env
    * @param {import("./token.js").Token} options.token
    * @param {import("./types.js").Stats} options.stats
-   * @param {(error: ChatError) => void} options.onUnauthenticated  the renewed token was refused too
+   * @param {(error: ChatError) => void} options.onRefused  the caller is, with a renewed token too
    */
-  constructor({ baseUrl, env, token, stats, onUnauthenticated }) {
+  constructor({ baseUrl, env, token, stats, onRefused }) {
     this.baseUrl = baseUrl.replace(/\/+$/, "");
     this.env = env;
     this.token = token;
     this.stats = stats;
-    this.onUnauthenticated = onUnauthenticated;
+    this.onRefused = onRefused;
     this.closed = false;
   }
 
@@ -50,7 +50,7 @@ export class Http {
     }
     const error = failure(response);
     if (error === null) return { status: response.status, body: parse(response.text), etag: response.etag };
-    if (error.status === 401) this.onUnauthenticated(error);
+    if (error.refusesCaller) this.onRefused(error);
     throw error;
   }
 
@@ -141,6 +141,6 @@ function failure({ status, retryAfter, text }) {
   return new ChatError(
     problem?.code ?? (status === 401 ? "unauthenticated" : `http_${status}`),
     problem?.detail ?? `the request was answered ${status}`,
-    { status, retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null },
+    { status, retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null, details: errorDetails(problem) },
   );
 }

@@ -44,7 +44,7 @@ export class Outbox {
   }
 
   /**
-   * @param {{ id?: string, content: string, contentType?: string, replyTo?: string, metadata?: any }} message
+   * @param {import("./types.js").Draft} message
    * @returns {Promise<Pending>} once it is sent, or failed; never rejects
    */
   add({ id = this.link.env.uuid(), ...message }) {

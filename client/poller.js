@@ -38,6 +38,12 @@ export class Poller {
   /** The last poll was answered: only then is there a state to wait beyond. */
   #steady = false;
   #plainUntil = 0;
+  /** A poll was held for long since polls are held: they get through here. */
+  #proven = false;
+  /** Polls in a row that were to be held, and were not. */
+  #misses = 0;
+  /** Until then the service wants to be left alone. */
+  #toldUntil = 0;
   /** @type {{ path: string, etag: string|null }} */
   #seen = { path: "", etag: null };
 
@@ -85,25 +91,35 @@ export class Poller {
       if (this.#held) this.#inFlight.abort();
       return;
     }
+    const told = this.#toldUntil - this.env.clock.now();
+    if (told > 0) return this.#later(told);
     this.env.clock.clearTimeout(this.#timer);
     void this.#poll();
+  }
+
+  /** @param {number} ms */
+  #later(ms) {
+    this.env.clock.clearTimeout(this.#timer);
+    this.#timer = this.env.clock.setTimeout(() => void this.#poll(), ms);
   }
 
   async #poll() {
     const abort = new AbortController();
     this.#inFlight = abort;
     const startedAt = this.env.clock.now();
+    const misses = this.#misses;
     let waitMs = 0;
     try {
       await this.#ask(abort.signal);
       this.backoff.reset();
-      this.#steady = !this.#urgent;
+      this.#steady = !this.#urgent && this.#misses <= misses;
       if (this.#running && !abort.signal.aborted) this.polled.onAnswer();
     } catch (cause) {
       this.#steady = false;
       const error = asChatError(cause);
       if (!abort.signal.aborted) {
         waitMs = error.retryAfterMs ?? this.backoff.next();
+        if (error.retryAfterMs !== null) this.#toldUntil = this.env.clock.now() + error.retryAfterMs;
         if (this.#running) this.polled.onFailure(error);
       }
     }
@@ -114,7 +130,7 @@ export class Poller {
       return void this.#poll();
     }
     this.#urgent = false;
-    this.#timer = this.env.clock.setTimeout(() => void this.#poll(), Math.max(this.#interval(startedAt), waitMs));
+    this.#later(Math.max(this.#interval(startedAt), waitMs));
   }
 
   /** @param {number} startedAt  of the last poll */
@@ -161,17 +177,31 @@ export class Poller {
       const answer = await this.http.request("GET", waiting, { etag, signal, deadlineMs: HOLD_S * 1000 + ANSWER_MS });
       // Some proxies answer a 200 with what is known already, so the ETag is looked at too.
       const news = answer.status !== 304 && answer.etag !== etag;
-      if (!news && this.env.clock.now() - startedAt < HELD_MS) this.#pollPlainly();
+      if (this.env.clock.now() - startedAt >= HELD_MS) this.#gotThrough();
+      else if (!news) this.#missed();
       return answer;
     } catch (error) {
-      if (!signal.aborted) this.#pollPlainly();
+      if (!signal.aborted) this.#missed();
       throw error;
     } finally {
       this.#held = false;
     }
   }
 
-  #pollPlainly() {
+  #gotThrough() {
+    this.#proven = true;
+    this.#misses = 0;
+  }
+
+  /**
+   * An instance that stops lets go of what it holds. Where polls have been held before, one that is not says
+   * nothing yet of the way; where none was, or when it comes again, there is something between.
+   */
+  #missed() {
+    this.#misses += 1;
+    if (this.#proven && this.#misses === 1) return;
+    this.#proven = false;
+    this.#misses = 0;
     this.#plainUntil = this.env.clock.now() + PLAIN_MS;
   }
 }

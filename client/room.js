@@ -34,6 +34,9 @@ export class Room extends Observable {
   /** The subscription on the live socket; frames count only once it is confirmed. */
   #subscription = /** @type {Subscription|null} */ (null);
   #lastSeq = 0;
+  /** The cursor as it was last shown, and since when it stands there. */
+  #revSeen = /** @type {number|null} */ (null);
+  #revSince = /** @type {number|null} */ (null);
   #gone = false;
   #closed = false;
   /** @type {any} the next attempt to subscribe */
@@ -70,6 +73,7 @@ export class Room extends Observable {
       messages: log.messages,
       pending: this.outbox.pending,
       rev: log.rev,
+      revSince: this.#revSince,
       lastSeq,
       lastReadSeq: this.position.seq,
       unreadCount: this.position.seq === null ? 0 : Math.max(0, lastSeq - this.position.seq),
@@ -81,11 +85,20 @@ export class Room extends Observable {
     };
   }
 
+  /** @protected */
+  changed() {
+    if (this.#log.rev !== this.#revSeen) {
+      this.#revSeen = this.#log.rev;
+      this.#revSince = this.#revSeen === null ? null : this.link.env.clock.now();
+    }
+    super.changed();
+  }
+
   // What a person does.
 
   /**
    * Resolves once the message is sent, or failed; never rejects, for `pending` shows it anyway.
-   * @param {string|{ id?: string, content: string, contentType?: string, replyTo?: string, metadata?: any }} message
+   * @param {string|import("./types.js").Draft} message
    */
   send(message) {
     this.attendance.wrote();

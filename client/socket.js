@@ -4,11 +4,13 @@
  * It promises exactly one `onEnd`, after which nothing else is called and every open request is refused.
  * It may not come back by itself: that is the connection's.
  */
-import { ChatError } from "./error.js";
+import { ChatError, errorDetails } from "./error.js";
 import { byteLength } from "./http.js";
 
 /** How long a ping may stay unanswered, whatever the service sends counting as an answer. */
 const PONG_MS = 10_000;
+/** And that of a page that comes back: its socket may have died in its absence, and somebody looks at it. */
+const PROBE_MS = 3000;
 
 /** What a page sees of the service closing, in the words of the protocol. */
 const REASONS = /** @type {Record<number, string>} */ ({
@@ -22,7 +24,9 @@ const REASONS = /** @type {Record<number, string>} */ ({
   4103: "too_many_connections",
   4104: "auth_timeout",
   4105: "heartbeat_timeout",
+  4106: "disconnected",
   4200: "drain",
+  4201: "history_changed",
 });
 
 /**
@@ -46,6 +50,7 @@ export class Socket {
   #nextPing = null;
   /** @type {any} */
   #death = null;
+  #deathAt = Infinity;
 
   /**
    * @param {object} options
@@ -94,14 +99,23 @@ export class Socket {
    * Asks for a sign of life now; anything heard is one. The deadline is armed by a ping only: timers of
    * hidden pages run late, and a late timer must not take a healthy socket for a dead one.
    */
-  ping() {
+  ping(patienceMs = PONG_MS) {
     if (this.#ended || !this.welcomed) return;
     const { clock } = this.env;
     this.#pingedAt = clock.now();
     this.send({ type: "ping" });
     clock.clearTimeout(this.#nextPing);
     this.#nextPing = clock.setTimeout(() => this.ping(), this.#heartbeatMs);
-    this.#death ??= clock.setTimeout(() => this.end("nothing was heard in time"), PONG_MS);
+    if (this.#deathAt <= clock.now() + patienceMs) return;
+    clock.clearTimeout(this.#death);
+    this.#deathAt = clock.now() + patienceMs;
+    this.#death = clock.setTimeout(() => this.end("nothing was heard in time"), patienceMs);
+  }
+
+  /** Is it alive, now? An older deadline that has passed meanwhile says nothing: the page may have slept. */
+  probe() {
+    if (this.#deathAt <= this.env.clock.now()) this.#deathAt = Infinity;
+    this.ping(PROBE_MS);
   }
 
   /** @param {string} reason  why we end it; the service is told it is a normal close */
@@ -117,7 +131,7 @@ export class Socket {
     this.stats.framesIn += 1;
     this.stats.bytesIn += byteLength(data);
     this.env.clock.clearTimeout(this.#death);
-    this.#death = null;
+    this.#deathAt = Infinity;
     let frame;
     try {
       frame = JSON.parse(data);
@@ -142,7 +156,8 @@ export class Socket {
     if (request === undefined) return this.events.onFrame(frame);
     this.#requests.delete(frame.id);
     if (frame.type === "error") {
-      request.reject(new ChatError(frame.code, frame.detail, { retryAfterMs: frame.retryAfterMs ?? null }));
+      const more = { retryAfterMs: frame.retryAfterMs ?? null, details: errorDetails(frame) };
+      request.reject(new ChatError(frame.code, frame.detail, more));
     } else {
       request.onReply?.(frame);
       request.resolve(frame);

@@ -13,11 +13,30 @@ import { Room } from "./room.js";
 import { RoomList } from "./room-list.js";
 import { Token } from "./token.js";
 
-export { ChatError };
+export { ChatError, Room, RoomList };
 
 /** @typedef {import("./types.js").RoomInfo} RoomInfo */
 /** @typedef {import("./types.js").Member} Member */
 /** @typedef {import("./types.js").Session} Session */
+/** @typedef {import("./types.js").Message} Message */
+/** @typedef {import("./types.js").Reaction} Reaction */
+/** @typedef {import("./types.js").MemberRole} MemberRole */
+/** @typedef {import("./types.js").Meta} Meta */
+/** @typedef {import("./types.js").User} User */
+/** @typedef {import("./types.js").Partner} Partner */
+/** @typedef {import("./types.js").QuotaUse} QuotaUse */
+/** @typedef {import("./types.js").ErrorDetails} ErrorDetails */
+/** @typedef {import("./types.js").Pending} Pending */
+/** @typedef {import("./types.js").Draft} Draft */
+/** @typedef {import("./types.js").Stats} Stats */
+/** @typedef {import("./types.js").Status} Status */
+/** @typedef {import("./types.js").ConnectionSnapshot} ConnectionSnapshot */
+/** @typedef {import("./types.js").RoomSnapshot} RoomSnapshot */
+/** @typedef {import("./types.js").RoomListSnapshot} RoomListSnapshot */
+/** @typedef {import("./types.js").GetToken} GetToken */
+/** @typedef {import("./types.js").Environment} Environment */
+/** @typedef {import("./types.js").Clock} Clock */
+/** @typedef {import("./types.js").Visibility} Visibility */
 
 /**
  * @typedef {object} ConnectOptions
@@ -48,7 +67,7 @@ export class Chat {
     const baseUrl = options.baseUrl ?? "";
     const token = new Token(options.getToken, env.clock);
     const stats = newStats();
-    this.#http = new Http({ baseUrl, env, token, stats, onUnauthenticated: () => this.#connection.close("unauthenticated") });
+    this.#http = new Http({ baseUrl, env, token, stats, onRefused: ({ code }) => this.#connection.close(code) });
     this.#connection = new Connection({
       url: options.wsUrl ?? socketUrl(this.#http.baseUrl),
       env,

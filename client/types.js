@@ -20,6 +20,7 @@
  * @property {any} metadata
  * @property {string|null} replyTo
  * @property {Reaction[]} reactions
+ * @property {"FLAGGED"|null} moderation  flagged: shown, until somebody decides
  * @property {string} createdAt
  * @property {string|null} editedAt
  * @property {string|null} deletedAt
@@ -28,13 +29,20 @@
  * @property {string} userId
  * @property {string|null} name
  * @property {string|null} avatarUrl
- * @property {string} role
+ * @property {MemberRole} role
  * @property {number} lastReadSeq
+ *
+ * @typedef {"MEMBER"|"MODERATOR"|"OWNER"} MemberRole
  *
  * @typedef {object} RoomInfo      a room as `GET /api/chat/rooms` tells it
  * @property {string} id
  * @property {"DIRECT"|"GROUP"|"PUBLIC"} type
+ * @property {string|null} key     what the application ties it to
  * @property {string|null} title
+ * @property {any} metadata
+ * @property {"all"|"joined"} historyFor
+ * @property {number} slowModeSeconds  0: none
+ * @property {string|null} quota   the name of its daily quota
  * @property {string} createdAt
  * @property {string|null} lastMessageAt
  * @property {number} lastSeq
@@ -42,7 +50,7 @@
  * @property {Message|null} lastMessage
  * @property {number} memberCount
  * @property {Member[]} members    ten at most
- * @property {{ role: string, lastReadSeq: number }|null} me
+ * @property {{ role: MemberRole, lastReadSeq: number }|null} me
  * @property {number} unreadCount
  *
  * @typedef {object} Meta
@@ -51,10 +59,24 @@
  * @property {number} rev
  * @property {string|null} lastMessageAt
  * @property {number} [lastReadSeq]
+ * @property {number} [unreadCount]
+ * @property {"DIRECT"|"GROUP"|"PUBLIC"} [type]
+ * @property {QuotaUse} [quota]    in the meta of one room, if it has a quota
  * @property {string} [history]
  *
+ * @typedef {{ used: number, limit: number, resetsAt: string }} QuotaUse
+ *
  * @typedef {{ id: string, name: string|null, avatarUrl: string|null }} User
- * @typedef {{ user: User, role: string, expiresAt: string }} Session
+ * @typedef {{ id: string, status: string|null }} Partner
+ * @typedef {{ user: User, role: "CUSTOMER"|"PARTNER"|"ADMIN", partner: Partner|null, expiresAt: string }} Session
+ *
+ * @typedef {object} ErrorDetails  what some errors tell beside code and detail
+ * @property {string} [reason]     `content_rejected`: why
+ * @property {number} [used]       `quota_exceeded`
+ * @property {number} [limit]      `quota_exceeded`
+ * @property {string} [resetsAt]   `quota_exceeded`
+ * @property {string} [field]      `invalid`: which
+ * @property {string} [requestId]  faults of the service: what its log calls the request
  *
  * @typedef {object} Page
  * @property {Message[]} messages
@@ -62,10 +84,17 @@
  * @property {string} [history]
  * @property {boolean} [hasMore]
  *
+ * @typedef {object} Draft         what is given to `send`
+ * @property {string} [id]         a UUID; absent: made
+ * @property {string} content
+ * @property {"TEXT"|"IMAGE"} [contentType]
+ * @property {string} [replyTo]
+ * @property {any} [metadata]
+ *
  * @typedef {object} Pending       a message of one's own that the room does not hold yet
  * @property {string} id
  * @property {string} content
- * @property {string} [contentType]
+ * @property {"TEXT"|"IMAGE"} [contentType]
  * @property {string} [replyTo]
  * @property {any} [metadata]
  * @property {string} createdAt    this device's clock, until the service gives the true one
@@ -89,6 +118,7 @@
  * @property {Message[]} messages  by seq, without a hole once `complete`
  * @property {Pending[]} pending
  * @property {number|null} rev     the cursor: everything up to it is in `messages`
+ * @property {number|null} revSince  since when, in milliseconds since 1970
  * @property {number} lastSeq
  * @property {number|null} lastReadSeq
  * @property {number} unreadCount

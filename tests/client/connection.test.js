@@ -135,27 +135,6 @@ test("back-off begins anew only after 10 s of a stable connection", async () => 
   assert.equal(sockets.length, 4);
 });
 
-for (const [code, reason] of [[4001, "unauthenticated"], [4003, "forbidden"], [4004, "revoked"], [4005, "suspended"]]) {
-  test(`close code ${code} is for good`, async () => {
-    const { chat, clock, sockets, socket, service, status } = await liveRoom();
-    await socket().drop(code);
-    const asked = service.requests.length;
-    await clock.advance(120_000);
-    assert.equal(status(), "closed");
-    assert.equal(chat.connection.getSnapshot().reason, reason);
-    assert.equal(sockets.length, 1);
-    assert.equal(service.requests.length, asked, "and it polls no more");
-  });
-}
-
-test("4100 comes back with back-off", async () => {
-  const { clock, sockets, socket, status } = await liveRoom();
-  await socket().drop(4100, "overloaded");
-  assert.equal(status(), "polling");
-  await clock.advance(500);
-  assert.equal(sockets.length, 2);
-});
-
 test("4200 comes back after the delay given, and a page in front does not hasten it", async () => {
   const { clock, sockets, socket, visibility } = await liveRoom();
   await socket().receive({ type: "drain", reconnectInMs: 8000 });

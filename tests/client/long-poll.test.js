@@ -107,6 +107,44 @@ test("a proxy that cuts held requests is met with plain polls, after the first f
   assert.equal(status(), "polling");
 });
 
+/** Two polls held to their end, and the third on its way. */
+async function provenRoom() {
+  const made = await heldRoom();
+  await made.clock.advance(50_000);
+  assert.equal(last(made).url.searchParams.has("wait"), true);
+  return made;
+}
+
+const heldPolls = ({ service }) => service.metas.filter(({ url }) => url.searchParams.has("wait")).length;
+
+test("where polls have been held, an instance that lets go of one is no proof against it", async () => {
+  const made = await provenRoom();
+  const { clock, service, room } = made;
+  // It stops: what it holds is answered at once, as it stands.
+  service.letGo();
+  await settle();
+  const before = heldPolls(made);
+  await clock.advance(2500);
+  assert.equal(last(made).url.searchParams.has("wait"), false, "the next one asks plainly");
+  await clock.advance(1000);
+  assert.equal(heldPolls(made), before + 1, "and then it is held again");
+  service.write();
+  await settle();
+  assert.deepEqual(seqs(room), [1, 2, 3, 4]);
+});
+
+test("a restart under a held poll is no proof either; twice in a row is", async () => {
+  const made = await provenRoom();
+  const { clock, service, status } = made;
+  service.before = ({ url }) => (url.searchParams.has("wait") ? problem(502, "http_502") : undefined);
+  await clock.advance(25_000);
+  await clock.advance(60_000);
+  assert.equal(status(), "polling");
+  const refused = heldPolls(made);
+  await clock.advance(TEN_MINUTES / 2);
+  assert.equal(heldPolls(made), refused, "plain polls from the second on");
+});
+
 test("an answer that never comes is given up a while after it should have", async () => {
   const made = await heldRoom();
   const { clock, service, status } = made;

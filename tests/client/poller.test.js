@@ -131,6 +131,20 @@ test("Retry-After is waited for", async () => {
   assert.equal(service.metas.length, before + 1);
 });
 
+test("who comes back to the page does not cut a Retry-After short", async () => {
+  const { chat, clock, service, visibility } = await polledRoom();
+  service.before = ({ path }) => (path.includes("/meta") ? problem(503, "unavailable", { "retry-after": "9" }) : undefined);
+  await clock.advance(2500);
+  service.before = null;
+  const before = service.metas.length;
+  await visibility.show();
+  chat.room("s");
+  await clock.advance(8999);
+  assert.equal(service.metas.length, before);
+  await clock.advance(1);
+  assert.equal(service.metas.length, before + 1);
+});
+
 test("an instance behind the one whose meta led here is asked again", async () => {
   const { room, clock, service } = await polledRoom(3);
   let stale = 2;

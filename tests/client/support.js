@@ -157,6 +157,11 @@ export class FakeService {
     return room.messages[seq - 1];
   }
 
+  /** Answers what it holds as things stand. */
+  letGo() {
+    for (const open of this.#waiting) open();
+  }
+
   hold() {
     this.holding = true;
   }
