@@ -4,6 +4,8 @@
  * Nothing is touched at import, so a server may import it; each part can be replaced.
  */
 
+import { indexedDbStore } from "./outbox-store.js";
+
 /** @typedef {import("./types.js").Environment} Environment */
 
 /** @param {Partial<Environment>} given @returns {Environment} */
@@ -19,6 +21,7 @@ export function environment(given) {
     visibility: given.visibility ?? pageVisibility(),
     random: given.random ?? Math.random,
     uuid: given.uuid ?? randomUuid,
+    store: given.store === undefined ? indexedDbStore(globalThis.indexedDB) : given.store,
   };
 }
 

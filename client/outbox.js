@@ -2,7 +2,8 @@
 /**
  * Messages of one's own on their way into a room, in the order they were written.
  * Each carries an id made here, so sending it again never doubles it; the socket is taken when live,
- * else a POST at a time. It may not touch the room's log: what the service acknowledged is handed over.
+ * else a POST at a time. What waits outlives the page where there is a store, and goes before what is written later.
+ * It may not touch the room's log: what the service acknowledged is handed over.
  */
 import { asChatError, ChatError } from "./error.js";
 import { Backoff } from "./backoff.js";
@@ -11,7 +12,8 @@ const ATTEMPTS = 5;
 
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").Message} Message */
-/** @typedef {{ pending: Pending, attempts: number, onWay: boolean, settle: (pending: Pending) => void }} Entry */
+/** @typedef {import("./types.js").KeptMessage} KeptMessage */
+/** @typedef {{ pending: Pending, place: number, attempts: number, onWay: boolean, settle: (pending: Pending) => void }} Entry */
 
 export class Outbox {
   /** @type {Map<string, Entry>} */
@@ -21,6 +23,10 @@ export class Outbox {
   #pause = null;
   /** The pause was asked for by the service, so nothing cuts it short. */
   #told = false;
+  /** What an earlier page left behind is here. */
+  #ready = false;
+  #closed = false;
+  #lastPlace = 0;
   /** @type {Backoff} */
   #backoff;
 
@@ -30,13 +36,17 @@ export class Outbox {
    * @param {import("./types.js").Link} options.link
    * @param {(message: Message) => void} options.onSent
    * @param {() => void} options.onChange
+   * @param {(id: string) => boolean} options.isHeld  by the log
    */
-  constructor({ roomId, link, onSent, onChange }) {
+  constructor({ roomId, link, onSent, onChange, isHeld }) {
     this.roomId = roomId;
     this.link = link;
     this.onSent = onSent;
     this.onChange = onChange;
+    this.isHeld = isHeld;
     this.#backoff = new Backoff({ baseMs: 1000, maxMs: 10_000, random: link.env.random });
+    if (link.kept === null) this.#ready = true;
+    else void link.kept.load(roomId).then((kept) => this.#restore(kept));
   }
 
   get pending() {
@@ -62,15 +72,15 @@ export class Outbox {
   /** @param {string} id */
   discard(id) {
     if (this.#entries.get(id)?.pending.state !== "failed") return;
-    this.#entries.delete(id);
+    this.#drop(id);
     this.onChange();
   }
 
-  /** The log has it, by whatever way it came. @param {(id: string) => boolean} held */
-  settle(held) {
+  /** The log has it, by whatever way it came. */
+  settle(held = this.isHeld) {
     for (const [id, entry] of this.#entries) {
       if (!held(id)) continue;
-      this.#entries.delete(id);
+      this.#drop(id);
       entry.settle({ ...entry.pending, state: "sent", error: null });
     }
   }
@@ -87,7 +97,9 @@ export class Outbox {
     this.#pump();
   }
 
+  /** What is on its way stays kept: it is sent when the room is opened again. */
   close() {
+    this.#closed = true;
     this.link.env.clock.clearTimeout(this.#pause);
     for (const entry of this.#entries.values()) {
       if (entry.pending.state === "sending") this.#fail(entry, new ChatError("closed", "the room was closed"));
@@ -98,7 +110,10 @@ export class Outbox {
   #enter(pending) {
     return new Promise((/** @type {(pending: Pending) => void} */ settle) => {
       this.#entries.delete(pending.id);
-      this.#entries.set(pending.id, { pending, attempts: 0, onWay: false, settle });
+      const place = (this.#lastPlace = Math.max(this.#lastPlace + 1, this.link.env.clock.now()));
+      const entry = { pending, place, attempts: 0, onWay: false, settle };
+      this.#entries.set(pending.id, entry);
+      this.#keep(entry);
       this.onChange();
       this.#pump();
     });
@@ -106,7 +121,7 @@ export class Outbox {
 
   /** Over the socket one after the other without waiting; by POST one at a time, which keeps their order. */
   #pump() {
-    if (this.#pause !== null || this.#posting) return;
+    if (!this.#ready || this.#closed || this.#pause !== null || this.#posting) return;
     for (const entry of [...this.#entries.values()]) {
       if (entry.pending.state !== "sending") continue;
       if (entry.onWay) {
@@ -146,6 +161,11 @@ export class Outbox {
   /** @param {Entry} entry @param {ChatError} error */
   #refused(entry, error) {
     if (this.#entries.get(entry.pending.id) !== entry) return;
+    // Not the message is refused: it stays kept as one to send.
+    if (error.code === "closed" || error.status === 401) return this.#fail(entry, error);
+    if (!error.transient) this.#keep(entry, error);
+    const slowed = error.status === 429 || error.code === "slow_mode" || error.code === "rate_limited";
+    if (slowed && error.retryAfterMs !== null) entry.attempts -= 1;
     if (!error.transient || entry.attempts >= ATTEMPTS) return this.#fail(entry, error);
     // The socket ended with the outcome unknown: the other way can be tried at once.
     if (error.code === "disconnected") return;
@@ -161,4 +181,41 @@ export class Outbox {
     entry.settle(entry.pending);
     this.onChange();
   }
+  /** @param {KeptMessage[]} kept */
+  #restore(kept) {
+    if (this.#closed) return;
+    const earlier = kept.filter(({ id }) => !this.#entries.has(id)).map(restored);
+    // What was left behind was written before.
+    this.#entries = new Map([...earlier, ...this.#entries]);
+    this.#lastPlace = Math.max(this.#lastPlace, kept.at(-1)?.place ?? 0);
+    this.#ready = true;
+    this.settle();
+    if (earlier.length > 0) this.onChange();
+    this.#pump();
+  }
+
+  /** @param {string} id */
+  #drop(id) {
+    this.#entries.delete(id);
+    this.link.kept?.remove(this.roomId, id);
+  }
+
+  /** @param {Entry} entry @param {ChatError|null} refusal */
+  #keep({ pending: { id, content, contentType, replyTo, metadata, createdAt }, place }, refusal = null) {
+    const error = refusal && { code: refusal.code, detail: refusal.message, status: refusal.status, details: refusal.details };
+    this.link.kept?.put(this.roomId, { id, place, createdAt, draft: { content, contentType, replyTo, metadata }, error });
+  }
+}
+
+/** @param {KeptMessage} kept @returns {[string, Entry]} */
+function restored({ id, place, draft, createdAt, error }) {
+  /** @type {Pending} */
+  const pending = {
+    ...draft,
+    id,
+    createdAt,
+    state: error === null ? "sending" : "failed",
+    error: error && new ChatError(error.code, error.detail, error),
+  };
+  return [id, { pending, place, attempts: 0, onWay: false, settle: () => {} }];
 }

@@ -42,7 +42,7 @@ const UNKNOWN_CONNECTION = Object.freeze({
 });
 
 /** @type {import("react").Context<Chat|null|undefined>} undefined: there is no provider; null: it has not begun */
-const ChatContext = createContext(/** @type {Chat|null|undefined} */ (undefined));
+export const ChatContext = createContext(/** @type {Chat|null|undefined} */ (undefined));
 
 /**
  * Gives the components below it a chat: one of your own making (`chat`), which you also close, or one that it makes
@@ -81,12 +81,7 @@ export function useChat() {
 
 /** What the connection does: `{ status, reason, stats }`. @returns {ConnectionSnapshot} */
 export function useConnection() {
-  const connection = useChat()?.connection;
-  return useSyncExternalStore(
-    connection?.subscribe ?? nothingToWatch,
-    connection?.getSnapshot ?? unknownConnection,
-    unknownConnection,
-  );
+  return useConnectionOf(useChat());
 }
 
 /**
@@ -95,10 +90,28 @@ export function useConnection() {
  */
 export function useRoom(roomId) {
   const chat = useChat();
-  const [subscribe, getSnapshot] = useMemo(() => watch(chat, roomId), [chat, roomId]);
-  const snapshot = useSyncExternalStore(subscribe, getSnapshot, unknownRoom);
+  const snapshot = useRoomOf(chat, roomId);
   const acts = useMemo(() => actsOf(chat, roomId), [chat, roomId]);
   return useMemo(() => ({ ...snapshot, ...acts }), [snapshot, acts]);
+}
+
+/**
+ * What is known of a room of this chat, without what can be done in it; of no room where one of the two is null.
+ * @param {Chat|null} chat @param {string|null} roomId
+ */
+export function useRoomOf(chat, roomId) {
+  const [subscribe, getSnapshot] = useMemo(() => watch(chat, roomId), [chat, roomId]);
+  return useSyncExternalStore(subscribe, getSnapshot, unknownRoom);
+}
+
+/** The same of its connection. @param {Chat|null} chat */
+export function useConnectionOf(chat) {
+  const connection = chat?.connection;
+  return useSyncExternalStore(
+    connection?.subscribe ?? nothingToWatch,
+    connection?.getSnapshot ?? unknownConnection,
+    unknownConnection,
+  );
 }
 
 const nothingToWatch = () => () => {};
@@ -111,11 +124,11 @@ const shownRooms = new WeakMap();
 
 /**
  * Rooms are opened when React subscribes, which is after it has rendered and never on a server.
- * @param {Chat|null} chat @param {string} roomId
+ * @param {Chat|null} chat @param {string|null} roomId
  * @returns {[(listener: () => void) => () => void, () => RoomSnapshot]}
  */
 function watch(chat, roomId) {
-  if (chat === null) return [nothingToWatch, unknownRoom];
+  if (chat === null || roomId === null) return [nothingToWatch, unknownRoom];
   const shown = () => shownRooms.get(chat)?.get(roomId);
   return [
     (listener) => {

@@ -35,8 +35,7 @@ export class Room extends Observable {
   #subscription = /** @type {Subscription|null} */ (null);
   #lastSeq = 0;
   /** The cursor as it was last shown, and since when it stands there. */
-  #revSeen = /** @type {number|null} */ (null);
-  #revSince = /** @type {number|null} */ (null);
+  #shown = { rev: /** @type {number|null} */ (null), since: /** @type {number|null} */ (null) };
   #gone = false;
   #closed = false;
   /** @type {any} the next attempt to subscribe */
@@ -58,9 +57,11 @@ export class Room extends Observable {
       roomId: id,
       link,
       onChange,
+      isHeld: (messageId) => this.#log.get(messageId) !== undefined,
       onSent: (message) => {
         this.position.hearOf(message.seq);
-        this.#merge([message]);
+        this.#log.merge([message]);
+        this.#settle();
       },
     });
   }
@@ -73,7 +74,7 @@ export class Room extends Observable {
       messages: log.messages,
       pending: this.outbox.pending,
       rev: log.rev,
-      revSince: this.#revSince,
+      revSince: this.#shown.since,
       lastSeq,
       lastReadSeq: this.position.seq,
       unreadCount: this.position.seq === null ? 0 : Math.max(0, lastSeq - this.position.seq),
@@ -87,10 +88,8 @@ export class Room extends Observable {
 
   /** @protected */
   changed() {
-    if (this.#log.rev !== this.#revSeen) {
-      this.#revSeen = this.#log.rev;
-      this.#revSince = this.#revSeen === null ? null : this.link.env.clock.now();
-    }
+    const { rev } = this.#log;
+    if (rev !== this.#shown.rev) this.#shown = { rev, since: rev === null ? null : this.link.env.clock.now() };
     super.changed();
   }
 
@@ -364,14 +363,9 @@ export class Room extends Observable {
   async #change(frame, method, path, body) {
     const url = `${this.path}/messages/${path}`;
     const { message } = await this.link.perform({ ...frame, roomId: this.id }, method, url, body);
-    this.#merge([message]);
-    return message;
-  }
-
-  /** @param {Message[]} messages */
-  #merge(messages) {
-    this.#log.merge(messages);
+    this.#log.merge([message]);
     this.#settle();
+    return message;
   }
 
   #calm() {
@@ -381,7 +375,7 @@ export class Room extends Observable {
 
   #settle() {
     if (this.#log.complete) this.#calm();
-    this.outbox.settle((id) => this.#log.get(id) !== undefined);
+    this.outbox.settle();
     this.changed();
   }
 

@@ -8,6 +8,7 @@ import { Connection } from "./connection.js";
 import { ChatError } from "./error.js";
 import { environment } from "./environment.js";
 import { Http } from "./http.js";
+import { Kept } from "./outbox-store.js";
 import { Poller } from "./poller.js";
 import { Room } from "./room.js";
 import { RoomList } from "./room-list.js";
@@ -57,6 +58,8 @@ export class Chat {
   #open = new Map();
   /** @type {Session|null} */
   #session = null;
+  /** @type {Kept|null} */
+  #kept = null;
   #connection;
   #http;
   #link;
@@ -80,6 +83,7 @@ export class Chat {
         onClosed: () => (this.#http.closed = true),
       },
     });
+    if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, clock: env.clock });
     this.#link = this.#makeLink(env);
     /** The caller's rooms; call `rooms.load()` to begin. */
     this.rooms = new RoomList(this.#http);
@@ -90,6 +94,11 @@ export class Chat {
   get connection() {
     const { subscribe, getSnapshot } = this.#connection;
     return { subscribe, getSnapshot };
+  }
+
+  /** Who the caller is, once that is known. @returns {string|null} */
+  get userId() {
+    return this.#session?.user.id ?? null;
   }
 
   /** Opens a room, or gives the one that is open. @param {string} id */
@@ -113,7 +122,7 @@ export class Chat {
 
   /** Who the service says the caller is. @returns {Promise<Session>} */
   async session() {
-    this.#session ??= (await this.#http.request("GET", "/api/session")).body;
+    if (this.#session === null) this.#identify((await this.#http.request("GET", "/api/session")).body);
     return /** @type {Session} */ (this.#session);
   }
 
@@ -163,7 +172,13 @@ export class Chat {
     this.#connection.useSocket(on);
   }
 
-  /** Ends it for good. */
+  /** The user signs out: what they have not sent is forgotten on this device too, and it is over. */
+  async logOut() {
+    this.close();
+    await this.#kept?.clear();
+  }
+
+  /** Ends it for good. What is not sent yet goes out when the same user comes again. */
   close() {
     for (const room of [...this.#open.values()]) room.close();
     this.#connection.close("closed by the application");
@@ -171,11 +186,17 @@ export class Chat {
 
   /** @param {any} welcome */
   #live(welcome) {
-    this.#session = welcome.session ?? this.#session;
+    if (welcome.session) this.#identify(welcome.session);
     this.#connection.request({ type: "watch" }).catch(() => {});
     for (const room of this.#open.values()) room.attach();
     // Rooms lost while nobody watched are in no frame.
     if (this.rooms.wanted) this.rooms.load().catch(() => {});
+  }
+
+  /** @param {Session} session */
+  #identify(session) {
+    this.#session = session;
+    this.#kept?.identify(session.user.id);
   }
 
   /** @param {any} frame */
@@ -203,6 +224,7 @@ export class Chat {
     return {
       env,
       http: this.#http,
+      kept: this.#kept,
       isLive: () => connection.isLive,
       request: (frame, onReply) => connection.request(frame, onReply),
       send: (frame) => connection.send(frame),
@@ -251,10 +273,12 @@ function newStats() {
   return { roundTripMs: null, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, polls: 0, pollsMetaOnly: 0, drops: 0 };
 }
 
+/** @param {string} url */
+const pageUrl = (url) => new URL(url, typeof location === "undefined" ? undefined : location.href);
+
 /** @param {string} baseUrl */
 function socketUrl(baseUrl) {
-  const here = typeof location === "undefined" ? undefined : location.href;
-  const url = new URL(`${baseUrl}/api/chat/ws`, here);
+  const url = pageUrl(`${baseUrl}/api/chat/ws`);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
 }

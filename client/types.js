@@ -101,6 +101,19 @@
  * @property {"sending"|"sent"|"failed"} state
  * @property {import("./error.js").ChatError|null} error
  *
+ * @typedef {object} KeptMessage   a message that waits to be sent, as it outlives the page
+ * @property {string} id
+ * @property {number} place        its place in the order of writing
+ * @property {Draft} draft
+ * @property {string} createdAt
+ * @property {{ code: string, detail: string, status: number, details: ErrorDetails }|null} error  the service's no
+ *
+ * @typedef {object} MessageStore  where they are kept; `scope` is server, user, room, or less of it to mean all below
+ * @property {(scope: string[]) => Promise<KeptMessage[]>} load
+ * @property {(scope: string[], message: KeptMessage) => Promise<void>} put
+ * @property {(scope: string[], id: string) => Promise<void>} remove
+ * @property {(scope: string[]) => Promise<void>} clear
+ *
  * @typedef {object} Stats
  * @property {number|null} roundTripMs  of the last ping over the socket, or of the last meta poll
  * @property {number} bytesIn      payload bytes; headers are not visible to a page
@@ -146,6 +159,7 @@
  * @property {Visibility} visibility
  * @property {() => number} random
  * @property {() => string} uuid
+ * @property {MessageStore|null} store  null: what is not sent when the page goes is lost
  *
  * @typedef {(ask: { renew: boolean }) => string|null|Promise<string|null>} GetToken
  *   `renew` is true when the last token was refused or runs out soon. Null ends the connection; a throw is tried again.
@@ -159,6 +173,7 @@
  * @property {(frame: object, method: string, path: string, body?: object) => Promise<any>} perform
  *   over the socket, else (or when its outcome is unknown) over HTTP: for what may be done twice
  * @property {() => string|null} myId
+ * @property {import("./outbox-store.js").Kept|null} kept
  */
 
 export {};

@@ -20,6 +20,7 @@ export const React = (await import("react")).default;
 const { createRoot } = await import("react-dom/client");
 export const { renderToString } = await import("react-dom/server");
 export const tidings = await import("../../client/react.js");
+export const compat = await import("../../client/compat/useChatRest.js");
 
 /** Renders into a container of its own; `act` lets effects and what follows from them happen. */
 export async function render(element) {
