@@ -143,6 +143,9 @@ test("without a provider it makes a chat of its own, one for all, and closes it 
   assert.equal(sockets.length, 1);
   await shown.act(() => sockets[0].receive(WELCOME));
   assert.equal(shown.text(), "truetrue");
+  await shown.show(h(StrictMode, {}, h(Page, { key: 2 })));
+  t.mock.timers.tick(6000);
+  assert.equal(sockets[0].closedWith, null, "one component is left");
   await shown.unmount();
   t.mock.timers.tick(6000);
   assert.notEqual(sockets[0].closedWith, null);
