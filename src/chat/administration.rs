@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::quota::check_slow_mode;
 use super::reading::{encode, limit, previous};
 use super::rooms::{TITLE_CHARS, check_key};
 use super::{Accepted, Cached, Chat, PageAnswer};
@@ -18,8 +19,6 @@ use crate::model::{
 use crate::protocol::present;
 use crate::store::{PageQuery, WantedMember, WantedRoom};
 
-/// Longest time between two messages of a member that slow mode can ask for, in seconds.
-const SLOWEST: u32 = 24 * 3600;
 /// Longest name, in characters.
 const NAME_CHARS: usize = 80;
 /// Longest address of a picture, in bytes.
@@ -85,9 +84,7 @@ impl RoomSettings {
         if let Some(Some(key)) = &self.key {
             check_key(key)?;
         }
-        if self.slow_mode_seconds.is_some_and(|seconds| seconds > SLOWEST) {
-            return Err(Error::invalid("slowModeSeconds", format!("at most {SLOWEST}")));
-        }
+        check_slow_mode(self.slow_mode_seconds)?;
         if let Some(Some(quota)) = &self.quota
             && quota.parse::<MessageId>().is_err()
         {

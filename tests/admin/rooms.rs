@@ -147,7 +147,7 @@ async fn what_a_room_cannot_become_is_said_and_nothing_of_it_done() {
         (json!({ "title": "other", "quota": "no such quota" }), "quota"),
         (json!({ "title": "other", "quota": "none-such" }), "quota"),
         (json!({ "title": " " }), "title"),
-        (json!({ "slowModeSeconds": 90_000 }), "slowModeSeconds"),
+        (json!({ "slowModeSeconds": 3601 }), "slowModeSeconds"),
         (json!({ "key": "" }), "key"),
         (json!({ "historyFor": "friends" }), "historyFor"),
     ] {

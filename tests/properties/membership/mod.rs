@@ -90,21 +90,21 @@ impl World {
         let room = self.random.index(self.rooms.len());
         let (by, whom) = (self.person(), self.other());
         let direct = self.rooms[room].kind == "DIRECT";
-        let what = match self.random.below(24) {
+        let what = match self.random.below(30) {
             0..=2 => self.attempt(at, room, by, Try::Put, whom).await,
-            3 => self.attempt(at, room, whom, Try::Put, whom).await,
-            4 => self.attempt(at, room, by, Try::Remove, whom).await,
-            5 => self.attempt(at, room, whom, Try::Remove, whom).await,
-            6 => self.attempt(at, room, by, Try::Ban, whom).await,
-            7..=9 => self.send(at, room, by).await,
-            10 | 11 => self.edit(at).await,
-            12 if !direct => self.administer(at, room, Try::Put, whom).await,
-            13 if !direct => self.administer(at, room, Try::Remove, whom).await,
-            14 if !direct => self.administer(at, room, Try::Ban, whom).await,
-            15 if !direct => self.set_members(at, room).await,
-            16 => self.set_history(at, room).await,
-            17 => self.connect(whom).await,
-            18..=21 => self.follow(by, room).await,
+            3..=6 => self.attempt(at, room, whom, Try::Put, whom).await,
+            7 => self.attempt(at, room, by, Try::Remove, whom).await,
+            8 => self.attempt(at, room, whom, Try::Remove, whom).await,
+            9 => self.attempt(at, room, by, Try::Ban, whom).await,
+            10..=12 => self.send(at, room, by).await,
+            13..=17 => self.edit(at).await,
+            18 | 19 if !direct => self.administer(at, room, Try::Put, whom).await,
+            20 if !direct => self.administer(at, room, Try::Remove, whom).await,
+            21 if !direct => self.administer(at, room, Try::Ban, whom).await,
+            22 if !direct => self.set_members(at, room).await,
+            23 => self.set_history(at, room).await,
+            24 => self.connect(whom).await,
+            25..=27 => self.follow(by, room).await,
             _ => self.post(at, room, by).await,
         };
         for room in &mut self.rooms {
@@ -115,6 +115,10 @@ impl World {
                 self.history
             );
             room.take_in(&self.application.get(&path).await.ok(200)["messages"]);
+        }
+        // Whoever has come follows the room soon: what is not theirs would come by itself.
+        if self.random.percent(50) {
+            self.follow(whom, room).await;
         }
         format!("at {at}, {what}")
     }
