@@ -1,6 +1,7 @@
 //! The store's own promises, asked of it without a server in front: the same on both databases, and on PostgreSQL with
 //! the plans that it chooses.
 
+mod administration;
 mod contract;
 mod opening;
 mod plans;
