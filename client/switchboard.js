@@ -83,10 +83,6 @@ export class Switchboard {
   say(end, text) {
     if (this.#welcome === null || !this.#ends.has(end)) return;
     const frame = JSON.parse(text);
-    if (frame.type === "auth" && end !== this.#own) {
-      // The socket lives by the leading tab's token.
-      return this.deliver([end], JSON.stringify({ type: "ok", id: frame.id, session: this.#welcome.session }));
-    }
     if (frame.type === "unsubscribe") return this.#unfollow(end, frame.roomId);
     if (frame.type === "watch") this.#watching.add(end);
     this.#send(frame, end, frame.id);

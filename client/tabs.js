@@ -141,8 +141,23 @@ export class Tabs {
 
   /** @param {End} end @param {string} text */
   say(end, text) {
+    const frame = JSON.parse(text);
     if (this.#board !== null) this.#board.say(end.id, text);
+    else if (frame.type === "auth") void this.#renew(end, frame);
     else this.#post({ type: "say", to: this.#leader.id, end: end.id, text });
+  }
+
+  /**
+   * The socket lives by the leading tab's token, and a token goes to no other tab; only whose it is counts here.
+   * @param {End} end @param {{ id: unknown, token: string }} frame
+   */
+  async #renew(end, { id, token }) {
+    try {
+      if (this.#name !== `tidings ${end.url} ${await this.whose(token)}`) return end.ended(4003, "forbidden");
+      end.hear(JSON.stringify({ type: "ok", id }));
+    } catch {
+      end.ended(1006, "it is not known whose socket it is");
+    }
   }
 
   /** @param {End} end  its tab wants no more of it */

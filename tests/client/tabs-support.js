@@ -76,7 +76,8 @@ class FakeLocks {
 
 class FakeChannels {
   #open = new Set();
-  posts = 0;
+  /** @type {string[]} */
+  said = [];
 
   of(life) {
     return (name) => {
@@ -87,8 +88,8 @@ class FakeChannels {
   }
 
   #post(from, data) {
-    this.posts += 1;
     const text = JSON.stringify(data);
+    this.said.push(text);
     for (const line of this.#open) {
       if (line === from || line.name !== from.name) continue;
       queueMicrotask(() => line.life.run(() => this.#open.has(line) && line.onmessage?.({ data: JSON.parse(text) })));

@@ -181,6 +181,22 @@ test("another user's tab has another socket, and so has one that wants its own",
   assert.equal(sockets.open.size, 3);
 });
 
+test("a follower's token goes to no other tab, and one of another user ends it there", async () => {
+  const { clock, channels, sockets, tab } = browser();
+  const as = (sub, seconds) => ["x", Buffer.from(JSON.stringify({ sub, exp: Math.floor(clock.now() / 1000) + seconds })).toString("base64url"), "x"].join(".");
+  await tab({ getToken: () => as("ann", 7200) });
+  let user = "ann";
+  const follower = await tab({ getToken: () => as(user, 300) });
+  await clock.advance(245_000);
+  assert.equal(follower.status(), "live");
+  assert.equal(sockets.heard.filter(({ type }) => type === "auth").length, 0);
+  assert.equal(channels.said.some((text) => text.includes("token")), false);
+  user = "ben";
+  await clock.advance(300_000);
+  assert.equal(follower.status(), "closed");
+  assert.equal(follower.chat.connection.getSnapshot().reason, "forbidden");
+});
+
 test("without locks or channels each tab has a socket of its own", async () => {
   const { sockets, tab } = browser();
   for (const lacking of [{ locks: undefined }, { openChannel: undefined }]) await tab(lacking);
