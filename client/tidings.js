@@ -107,6 +107,11 @@ export class Chat {
     return { subscribe, getSnapshot };
   }
 
+  /** Who the caller is, once that is known. @returns {string|null} */
+  get userId() {
+    return this.#session?.user.id ?? null;
+  }
+
   /** Opens a room, or gives the one that is open. @param {string} id */
   room(id) {
     const open = this.#open.get(id);

@@ -101,9 +101,13 @@ function bubble(message) {
   const edited = message.editedAt
     ? el("span", { class: "edited", title: exactly(message.editedAt) }, "edited")
     : null;
+  const flagged =
+    message.moderation === "FLAGGED"
+      ? el("span", { class: "edited", title: "A moderator will look at this message" }, "under review")
+      : null;
   const text = message.content ?? "";
   const kind = isPicture(text) ? "bubble picture" : "bubble";
-  return el("p", { class: kind, dir: "auto", title: exactly(message.createdAt) }, ...linked(text), edited);
+  return el("p", { class: kind, dir: "auto", title: exactly(message.createdAt) }, ...linked(text), edited, flagged);
 }
 
 /** A few emojis and nothing else. @param {string} text */

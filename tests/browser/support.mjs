@@ -55,7 +55,8 @@ export async function startService(database, port = 0, env = {}) {
   return { url, port: Number(new URL(url).port), stop };
 }
 
-export function startBrowser() {
+/** @param {string[]} [more] further arguments */
+export function startBrowser(more = []) {
   if (!existsSync(browserPath)) throw new Error(`there is no ${browserPath}; install Chromium, or name it in CHROMIUM`);
   return chromium.launch({
     executablePath: browserPath,
@@ -67,6 +68,7 @@ export function startBrowser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }
