@@ -271,6 +271,11 @@ export class Connection extends Observable {
     if (this.#closed) return;
     if (this.#live) return this.#socket?.probe();
     this.poller?.now();
+    this.hasten();
+  }
+
+  /** Waits out no back-off, but for what the service asked. */
+  hasten() {
     const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#drainUntil;
     if (waits && this.#enabled) this.#open();
   }

@@ -21,13 +21,18 @@ export function environment(given) {
     visibility: given.visibility ?? pageVisibility(),
     random: given.random ?? Math.random,
     uuid: given.uuid ?? randomUuid,
+    locks: given.locks ?? (inPage() ? globalThis.navigator.locks : undefined),
+    openChannel: given.openChannel ?? (inPage() && globalThis.BroadcastChannel ? (name) => new BroadcastChannel(name) : undefined),
     store: given.store === undefined ? indexedDbStore(globalThis.indexedDB) : given.store,
   };
 }
 
+/** Node.js knows locks and channels too, but no tabs. */
+const inPage = () => typeof document !== "undefined" && typeof addEventListener !== "undefined";
+
 /** @returns {import("./types.js").Visibility} */
 function pageVisibility() {
-  if (typeof document === "undefined" || typeof addEventListener === "undefined") {
+  if (!inPage()) {
     return { hidden: () => false, subscribe: () => () => {} };
   }
   return {

@@ -12,7 +12,8 @@ import { Kept } from "./outbox-store.js";
 import { Poller } from "./poller.js";
 import { Room } from "./room.js";
 import { RoomList } from "./room-list.js";
-import { Token } from "./token.js";
+import { Tabs } from "./tabs.js";
+import { subject, Token } from "./token.js";
 
 export { ChatError, Room, RoomList };
 
@@ -45,6 +46,7 @@ export { ChatError, Room, RoomList };
  * @property {string} [wsUrl]    absent: made of `baseUrl`
  * @property {import("./types.js").GetToken} [getToken]  absent: the session cookie speaks for the caller
  * @property {boolean} [socket]  false: poll only, until `useSocket(true)`
+ * @property {boolean} [tabs]    false: a socket of its own for each tab, where one for all would do
  * @property {boolean} [hold]    false: no long polls, for a front end that pays for every second of a request
  */
 
@@ -60,6 +62,8 @@ export class Chat {
   #session = null;
   /** @type {Kept|null} */
   #kept = null;
+  /** @type {Tabs|null} */
+  #tabs = null;
   #connection;
   #http;
   #link;
@@ -71,16 +75,23 @@ export class Chat {
     const token = new Token(options.getToken, env.clock);
     const stats = newStats();
     this.#http = new Http({ baseUrl, env, token, stats, onRefused: ({ code }) => this.#connection.close(code) });
+    if ((options.tabs ?? true) && env.WebSocket && env.locks && env.openChannel) {
+      const whose = async (/** @type {string|null} */ held) => (held && subject(held)) || (await this.session()).user.id;
+      this.#tabs = new Tabs({ env, whose, onLive: () => this.#connection.hasten() });
+    }
     this.#connection = new Connection({
       url: options.wsUrl ?? socketUrl(this.#http.baseUrl),
-      env,
+      env: this.#tabs === null ? env : { ...env, WebSocket: this.#tabs.WebSocket },
       token,
       stats,
       hooks: {
         onLive: (welcome) => this.#live(welcome),
         onDown: () => this.#open.forEach((room) => room.detach()),
         onFrame: (frame) => this.#take(frame),
-        onClosed: () => (this.#http.closed = true),
+        onClosed: () => {
+          this.#http.closed = true;
+          this.#tabs?.leave();
+        },
       },
     });
     if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, clock: env.clock });
@@ -170,6 +181,7 @@ export class Chat {
   /** Cuts the socket on purpose, or lets it come back: to see that polling carries on. @param {boolean} on */
   useSocket(on) {
     this.#connection.useSocket(on);
+    if (!on) this.#tabs?.leave();
   }
 
   /** The user signs out: what they have not sent is forgotten on this device too, and it is over. */

@@ -68,13 +68,23 @@ export class Token {
   }
 }
 
-/** @param {string} token @returns {number|null} its `exp` in milliseconds; only to renew in time, never to trust */
-function expiry(token) {
+/** @param {string} token @returns {any} never to trust; nothing when it cannot be read */
+function claims(token) {
   try {
-    const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");
-    const { exp } = JSON.parse(atob(payload));
-    return typeof exp === "number" ? exp * 1000 : null;
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
   } catch {
-    return null;
+    return {};
   }
+}
+
+/** @param {string} token @returns {number|null} its `exp` in milliseconds, to renew in time */
+function expiry(token) {
+  const { exp } = claims(token);
+  return typeof exp === "number" ? exp * 1000 : null;
+}
+
+/** @param {string} token @returns {string|null} whom it speaks for, where it says so to everyone */
+export function subject(token) {
+  const { sub } = claims(token);
+  return typeof sub === "string" ? sub : null;
 }

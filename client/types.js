@@ -159,7 +159,17 @@
  * @property {Visibility} visibility
  * @property {() => number} random
  * @property {() => string} uuid
+ * @property {TabLocks|undefined} locks  Web Locks; absent, as the next: each tab has a socket of its own
+ * @property {((name: string) => TabChannel)|undefined} openChannel  a BroadcastChannel
  * @property {MessageStore|null} store  null: what is not sent when the page goes is lost
+ *
+ * @typedef {object} TabLocks      as much of `navigator.locks` as is used
+ * @property {(name: string, options: any, held: () => any) => Promise<any>} request
+ *
+ * @typedef {object} TabChannel    as much of a BroadcastChannel as is used
+ * @property {(message: any) => void} postMessage
+ * @property {((event: any) => void)|null} onmessage
+ * @property {() => void} close
  *
  * @typedef {(ask: { renew: boolean }) => string|null|Promise<string|null>} GetToken
  *   `renew` is true when the last token was refused or runs out soon. Null ends the connection; a throw is tried again.

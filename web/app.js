@@ -120,7 +120,7 @@ function run(chat, me) {
   byId("leave-room").addEventListener("click", () => leave(chat, me, view.room?.id, openFirst));
   byId("sign-out").addEventListener("click", () => {
     forget();
-    chat.close();
+    void chat.logOut();
   });
   openFirst();
 }

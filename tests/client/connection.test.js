@@ -306,6 +306,18 @@ test("no token to give closes; a getToken that throws is tried again", async () 
   assert.equal(thrown.status(), "live");
 });
 
+test("a room says to which revision it is complete, and since when", async () => {
+  const { room, clock, socket, service } = await liveRoom(3);
+  const { rev, revSince } = room.getSnapshot();
+  assert.deepEqual([rev, revSince], [3, clock.now()]);
+  await clock.advance(5000);
+  await socket().receive({ type: "presence", roomId: "r", userId: "you", online: true });
+  assert.equal(room.getSnapshot().revSince, revSince, "nothing of the log has changed");
+  await socket().receive({ type: "message", roomId: "r", message: service.write() });
+  assert.equal(room.getSnapshot().rev, 4);
+  assert.equal(room.getSnapshot().revSince, revSince + 5000);
+});
+
 test("closed by the application is closed", async () => {
   const { chat, clock, socket, service, status } = await liveRoom();
   chat.close();

@@ -367,18 +367,6 @@ test("who comes while it is asked who is online is not lost to the older answer"
   assert.deepEqual(room.getSnapshot().online, ["them"]);
 });
 
-test("a room says to which revision it is complete, and since when", async () => {
-  const { room, clock, socket, service } = await liveRoom(3);
-  const { rev, revSince } = room.getSnapshot();
-  assert.deepEqual([rev, revSince], [3, clock.now()]);
-  await clock.advance(5000);
-  await socket().receive({ type: "presence", roomId: "r", userId: "you", online: true });
-  assert.equal(room.getSnapshot().revSince, revSince, "nothing of the log has changed");
-  await socket().receive({ type: "message", roomId: "r", message: service.write() });
-  assert.equal(room.getSnapshot().rev, 4);
-  assert.equal(room.getSnapshot().revSince, revSince + 5000);
-});
-
 test("a snapshot is the same object until something changed", async () => {
   const { room, chat, socket, service } = await liveRoom(3);
   const before = room.getSnapshot();
