@@ -2,8 +2,9 @@
 /**
  * React: `<ChatProvider options={…}>` around an application, `useRoom(roomId)` and `useConnection()` inside it.
  * A room is open while a component shows it and a few seconds longer, whatever mounts and unmounts meanwhile (StrictMode
- * does so on purpose); rendering opens nothing, so it may happen on a server. Nothing here is needed without React.
+ * does so on purpose), and is closed then, whoever else holds it. Rendering opens nothing, so it may happen on a server.
  */
+"use client";
 import { createContext, createElement, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { connect } from "./tidings.js";
 

@@ -10,11 +10,13 @@
  *   markAsRead(messageIds), loadMessages(limit)
  *
  * and polled. What differs: messages come over the socket where there is one, so `pollInterval` is not looked at; a send
- * resolves once it is stored, and not before; deleted messages go; `typingUsers` and `onlineMembers` are true.
+ * resolves once it is stored, and not before; deleted messages go; `isConnected`, `typingUsers` and `onlineMembers` are true.
  *
  * Inside a `<ChatProvider>` it uses that chat. Without one it makes its own, at the page's origin and with its session
- * cookie, or as `configure` says, and closes it when no component uses it any more.
+ * cookie, or as `configure` says, and closes it when no component uses it any more. `markAsRead` marks all up to the
+ * newest of the messages.
  */
+"use client";
 import { useCallback, useContext, useEffect, useMemo, useState } from "react";
 import { ChatContext, useConnectionOf, useRoomOf } from "../react.js";
 import { connect } from "../tidings.js";
@@ -37,12 +39,9 @@ import { connect } from "../tidings.js";
  * @property {string} createdAt
  */
 
-/** How long the hook's own chat stays when no component uses it: a page that is left for another one keeps it. */
-const LINGER_MS = 5000;
-
 /** @type {import("../react.js").ChatOptions} */
 let options = {};
-/** @type {{ chat: Chat, users: number, timer: any }|null} */
+/** @type {{ chat: Chat, userId: string|undefined, users: number, timer: any }|null} */
 let own = null;
 
 /** How the hook's own chat connects, as for `connect`; to be called before the first use. @param {typeof options} given */
@@ -50,9 +49,12 @@ export function configure(given) {
   options = given;
 }
 
-/** @param {{ roomId: string|null, enabled?: boolean, pollInterval?: number }} asked */
-export function useChatRest({ roomId, enabled = true }) {
-  const chat = useChatOrOwn(enabled && roomId !== null);
+/**
+ * @param {{ roomId: string|null, enabled?: boolean, pollInterval?: number, userId?: string }} asked  `userId` is who is
+ *   signed in: where that can change without a reload, the hook's own chat begins anew with it
+ */
+export function useChatRest({ roomId, enabled = true, userId }) {
+  const chat = useChatOrOwn(enabled && roomId !== null, userId);
   const shown = enabled ? roomId : null;
   const { messages, lastReadSeq, typing, online } = useRoomOf(chat, shown);
   const { status } = useConnectionOf(chat);
@@ -92,7 +94,8 @@ function useActs(chat, roomId) {
     async (messageIds) => {
       const marked = new Set(messageIds);
       const read = room()?.getSnapshot().messages.filter(({ id }) => marked.has(id)) ?? [];
-      if (read.length > 0) await room()?.markRead(Math.max(...read.map(({ seq }) => seq)));
+      // The pages do not wait for it, so nobody would catch what it throws. It is asked again with the next message.
+      if (read.length > 0) await room()?.markRead(Math.max(...read.map(({ seq }) => seq))).catch(report);
     },
     [room],
   );
@@ -103,7 +106,7 @@ function useActs(chat, roomId) {
       for (let held = -1; open !== null && held !== open.getSnapshot().messages.length; ) {
         held = open.getSnapshot().messages.length;
         if (held >= limit || !open.getSnapshot().hasMore) return;
-        await open.loadEarlier();
+        await open.loadEarlier().catch(report);
       }
     },
     [room],
@@ -113,6 +116,9 @@ function useActs(chat, roomId) {
   const stopTyping = useCallback(() => {}, []);
   return { sendMessage, startTyping, stopTyping, markAsRead, loadMessages };
 }
+
+/** Told to whoever looks, and to no caller: so it was. @param {unknown} error */
+const report = (error) => console.error("tidings:", error);
 
 /** @param {Message} message @param {number|null} lastReadSeq @param {string|null} myId @returns {ChatMessage} */
 function format(message, lastReadSeq, myId) {
@@ -133,28 +139,34 @@ function format(message, lastReadSeq, myId) {
   };
 }
 
-/** The chat of the provider; without one the hook's own, once it is wanted. @param {boolean} wanted @returns {Chat|null} */
-function useChatOrOwn(wanted) {
+/**
+ * The chat of the provider; without one the hook's own, once it is wanted.
+ * @param {boolean} wanted @param {string|undefined} userId @returns {Chat|null}
+ */
+function useChatOrOwn(wanted, userId) {
   const around = useContext(ChatContext);
   const [chat, setChat] = useState(/** @type {Chat|null} */ (null));
   const needsOwn = wanted && around === undefined;
   useEffect(() => {
     if (!needsOwn) return undefined;
-    own ??= { chat: connect(options), users: 0, timer: undefined };
+    // One that has ended, or is another user's, is nobody's any more.
+    const fits = own !== null && own.userId === userId && own.chat.connection.getSnapshot().status !== "closed";
+    if (own === null || !fits) own = { chat: connect(options), userId, users: 0, timer: undefined };
     const held = own;
     clearTimeout(held.timer);
     held.users += 1;
     setChat(held.chat);
     return () => {
       held.users -= 1;
+      setChat(null);
       if (held.users > 0) return;
+      // Kept over a mounting that follows at once, as in StrictMode or from page to page, and no longer: whoever comes
+      // later may be somebody else.
       held.timer = setTimeout(() => {
-        own = null;
+        if (own === held) own = null;
         held.chat.close();
-      }, LINGER_MS);
-      // In Node, a test or a script is not kept waiting for it.
-      held.timer.unref?.();
+      }, 0);
     };
-  }, [needsOwn]);
+  }, [needsOwn, userId]);
   return around === undefined ? chat : around;
 }

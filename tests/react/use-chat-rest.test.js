@@ -1,6 +1,6 @@
 /** The older application's hook: what its pages read and call is there, and means what it meant. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 import { React, compat, render, tidings } from "./support.js";
 import { FakeSocket, WELCOME, message, settle, subscribe, world } from "../client/support.js";
 
@@ -117,6 +117,25 @@ test("loadMessages shows at least as many as asked for", async () => {
   await unmount();
 });
 
+test("what the pages do not wait for is reported, and rejects for nobody", async (t) => {
+  const reported = t.mock.method(console, "error", () => {});
+  const made = world();
+  made.service.write(120);
+  const { seen, act, unmount } = await live(made);
+  const marked = mock.fn();
+  await act(() => void seen.markAsRead([seen.messages[0].id]).then(marked));
+  const { id } = made.socket().all("read").at(-1);
+  await act(() => made.socket().receive({ type: "error", id, code: "rate_limited", detail: "slower" }));
+  await act(settle);
+  assert.equal(marked.mock.callCount(), 1);
+  made.service.down = true;
+  const held = seen.messages.length;
+  await act(() => seen.loadMessages(100));
+  assert.equal(seen.messages.length, held);
+  assert.deepEqual(reported.mock.calls.map(({ arguments: [name] }) => name), ["tidings:", "tidings:"]);
+  await unmount();
+});
+
 test("without a room, or switched off, nothing is opened and nothing shown", async () => {
   const made = await live();
   await made.show(made.around({ enabled: false }));
@@ -137,7 +156,7 @@ test("without a provider it makes a chat of its own, one for all, and closes it 
       sockets.push(this);
     }
   }
-  compat.configure({ baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility });
+  compat.configure({ baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false });
   const Page = () => String(compat.useChatRest({ roomId: "r" }).isConnected);
   const shown = await render(h(StrictMode, {}, h(Page, { key: 1 }), h(Page, { key: 2 })));
   assert.equal(sockets.length, 1);
@@ -149,4 +168,34 @@ test("without a provider it makes a chat of its own, one for all, and closes it 
   await shown.unmount();
   t.mock.timers.tick(6000);
   assert.notEqual(sockets[0].closedWith, null);
+});
+
+test("its own chat is never another user's, and one that has ended is not kept", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { clock, visibility, service } = world();
+  const sockets = [];
+  class Opener extends FakeSocket {
+    constructor(url, protocols) {
+      super(url, protocols);
+      sockets.push(this);
+    }
+  }
+  compat.configure({ baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false });
+  const Page = ({ userId }) => String(compat.useChatRest({ roomId: "r", userId }).isConnected);
+  const shown = await render(h(Page, { userId: "ann" }));
+  await shown.act(() => sockets[0].receive(WELCOME));
+  assert.equal(shown.text(), "true");
+  await shown.show(h(Page, { userId: "ben" }));
+  t.mock.timers.tick(0);
+  assert.equal(shown.text(), "false");
+  assert.notEqual(sockets[0].closedWith, null, "ann's is closed");
+  assert.equal(sockets.length, 2, "ben has a socket of his own");
+  // Gone, and somebody else comes a little later.
+  await shown.unmount();
+  t.mock.timers.tick(1);
+  assert.notEqual(sockets[1].closedWith, null);
+  const other = await render(h(Page, {}));
+  assert.equal(sockets.length, 3);
+  await other.unmount();
+  t.mock.timers.tick(1);
 });
