@@ -8,6 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::config::ClaimNames;
+use crate::model::user::{is_name, is_picture};
 use crate::model::{Caller, Claims, Credential, Partner, Principal, Timestamp, UserId, UserRole};
 
 /// How far clocks may differ, in seconds.
@@ -119,8 +120,8 @@ impl Payload {
 
     /// The claims that are believed. Those that are not are not even looked at.
     fn claims(&self, names: &ClaimNames) -> Result<Claims, Refusal> {
-        let name = self.named(names.name.as_deref())?.filter(|name| super::is_name(name));
-        let picture = self.named(names.picture.as_deref())?.filter(|url| url.len() <= 2048);
+        let name = self.named(names.name.as_deref())?.filter(|name| is_name(name));
+        let picture = self.named(names.picture.as_deref())?.filter(|url| is_picture(url));
         let role = self.named(names.role.as_deref())?.as_deref().map(UserRole::parse);
         let has_none = names.partner_id.as_ref().is_some_and(|name| self.0.get(name) == Some(&Value::Null));
         let profile = self.named(names.partner_id.as_deref())?;

@@ -213,12 +213,6 @@ pub fn user(principal: Principal) -> Result<Caller> {
     }
 }
 
-/// Whether a text can be a person's name: 1 to 80 characters, none that controls a terminal or a line's direction.
-pub fn is_name(name: &str) -> bool {
-    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (1..=80).contains(&name.chars().count()) && !name.trim().is_empty() && !name.contains(unseen)
-}
-
 fn now() -> u64 {
     jsonwebtoken::get_current_timestamp()
 }

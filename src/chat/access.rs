@@ -2,6 +2,7 @@
 //! a cursor. The bus only hints that there is more; without it the log is looked at every 250 ms, with it every 2 s.
 //! Whoever's access ends is ended here, wherever they read.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::{ACKNOWLEDGE, Chat};
 use crate::broker::Bucket;
 use crate::error::{Error, Result};
 use crate::hub::{Ending, Entered, Reader};
-use crate::model::{AccessChange, Credential, NumberedChange, Principal, Timestamp, UserId};
+use crate::model::{AccessChange, Caller, Credential, NumberedChange, Principal, Timestamp, UserId};
 use crate::protocol::publication::BusMessage;
 
 /// How often the log is looked at while the bus is not proven.
@@ -107,12 +108,15 @@ impl Chat {
         }
     }
 
-    /// Enters a reader among those who are here. Whoever's access ends from here on is ended; the caller checks behind
-    /// this, with [`session`](Self::session) or [`admit`](Self::admit), that it had not ended before.
-    pub fn enter(&self, reader: &std::sync::Arc<Reader>) -> Result<Entered> {
+    /// Enters a reader among those who are here, so that it is ended when its caller's access is; refuses it if that was
+    /// before.
+    pub fn enter(&self, reader: &Arc<Reader>, caller: &Caller) -> Result<Entered> {
         let most = if reader.is_connection() { self.0.most.connections } else { self.0.most.polls };
         let entered = self.0.hub.present().enter(reader, most);
-        entered.ok_or(Error::RateLimited { retry_after: Duration::from_secs(1) })
+        let entered = entered.ok_or(Error::RateLimited { retry_after: Duration::from_secs(1) })?;
+        // Behind the entering: whatever ends their access from here on finds the reader, whatever did before is seen now.
+        self.0.access.check(Some(&caller.id), &caller.credential)?;
+        Ok(entered)
     }
 
     /// Changes who may come in, here and everywhere. Returns once it holds here.

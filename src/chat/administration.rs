@@ -11,18 +11,13 @@ use super::reading::{encode, limit, previous};
 use super::rooms::{TITLE_CHARS, check_key};
 use super::{Accepted, Cached, Chat, PageAnswer};
 use crate::error::{Error, Result};
-use crate::model::id::ID_RULE;
 use crate::model::message::{check_metadata, check_text};
+use crate::model::user::{check_name, check_picture};
 use crate::model::{
-    History, HistoryFor, MemberView, Message, MessageId, PostInput, Role, Room, RoomId, RoomKind, UserId,
+    History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Role, Room, RoomId, RoomKind, UserId,
 };
 use crate::protocol::present;
 use crate::store::{PageQuery, WantedMember, WantedRoom};
-
-/// Longest name, in characters.
-const NAME_CHARS: usize = 80;
-/// Longest address of a picture, in bytes.
-const PICTURE_BYTES: usize = 2048;
 
 /// What a room is to be, as it is on the wire. What is absent stays; `null` takes away.
 #[derive(Debug, Deserialize)]
@@ -40,7 +35,7 @@ pub struct RoomSettings {
     history_for: Option<HistoryFor>,
     slow_mode_seconds: Option<u32>,
     #[serde(default, deserialize_with = "present")]
-    quota: Option<Option<String>>,
+    quota: Option<Option<QuotaName>>,
     members: Option<Vec<NamedMember>>,
 }
 
@@ -63,15 +58,8 @@ pub struct MemberInput {
 
 impl MemberInput {
     fn check(self, user_id: UserId) -> Result<WantedMember> {
-        if let Some(name) = &self.name {
-            check_text("name", name, NAME_CHARS)?;
-            if name.chars().any(char::is_control) {
-                return Err(Error::invalid("name", "has no control characters"));
-            }
-        }
-        if self.avatar_url.as_ref().is_some_and(|url| url.len() > PICTURE_BYTES || url.chars().any(char::is_control)) {
-            return Err(Error::invalid("avatarUrl", format!("at most {PICTURE_BYTES} bytes, no control characters")));
-        }
+        self.name.as_deref().map(check_name).transpose()?;
+        self.avatar_url.as_deref().map(check_picture).transpose()?;
         Ok(WantedMember { user_id, role: self.role, name: self.name, avatar_url: self.avatar_url })
     }
 }
@@ -85,11 +73,6 @@ impl RoomSettings {
             check_key(key)?;
         }
         check_slow_mode(self.slow_mode_seconds)?;
-        if let Some(Some(quota)) = &self.quota
-            && quota.parse::<MessageId>().is_err()
-        {
-            return Err(Error::invalid("quota", format!("is the name of a quota: {ID_RULE}")));
-        }
         let metadata = self.metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
         let members = self.members.map(|members| members.into_iter().map(|m| m.input.check(m.user_id)).collect());
         Ok(WantedRoom {

@@ -62,7 +62,7 @@ impl Chat {
         let user = &caller.id;
         let end = self.end_of(caller, wait, tag);
         let reader = Arc::new(Reader::of_poll(caller));
-        let _entered = end.map(|_| self.enter(&reader)).transpose()?;
+        let _entered = end.map(|_| self.enter(&reader, caller)).transpose()?;
         // Registered before looking, so that nothing passes between looking and waiting: neither a change of the room
         // nor one of the user's position in it.
         let _subscriptions = match end {
@@ -106,7 +106,7 @@ impl Chat {
         let user = &caller.id;
         let end = self.end_of(caller, wait, tag);
         let reader = Arc::new(Reader::of_poll(caller));
-        let _entered = end.map(|_| self.enter(&reader)).transpose()?;
+        let _entered = end.map(|_| self.enter(&reader, caller)).transpose()?;
         let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
         let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Cached, Chat};
 use crate::error::{Error, Result};
-use crate::model::{Caller, Session, Timestamp, User, UserId, UserPatch};
+use crate::model::{Caller, Session, Timestamp, User, UserId, UserPatch, UserRole};
 
 /// How long a change of a user stays in the log of access: longer than anything that is cached of them.
 const CHANGED: Duration = Duration::from_mins(31);
@@ -33,6 +33,13 @@ impl Chat {
     /// What the service knows of who calls.
     pub async fn session(&self, caller: &Caller) -> Result<Session> {
         Ok(Session::new(&*self.user(caller).await?, caller.expires_at()))
+    }
+
+    /// Whether a user is an administrator: by the database, because whoever can write to the shared cache must not be
+    /// able to make one.
+    pub async fn is_admin(&self, caller: &Caller) -> Result<bool> {
+        let is_admin = |user: &User| user.role == UserRole::Admin;
+        Ok(is_admin(&*self.user(caller).await?) && is_admin(&self.user_of(&caller.id).await?.0))
     }
 
     /// A user and whether they are suspended, as the admin side sees them.

@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body};
-use crate::auth::is_name;
 use crate::auth::request::Token;
 use crate::chat::Readiness;
 use crate::error::{Error, Result};
 use crate::model::UserId;
+use crate::model::user::check_name;
 
 /// `GET /api/session`
 pub(super) async fn show(State(state): State<AppState>, who: Authenticated) -> Result<impl IntoResponse> {
@@ -42,9 +42,7 @@ pub(super) async fn demo(
         Some(caller) => (caller.id.clone(), state.chat.session(&caller).await?.user.name),
         None => (UserId::trusted(format!("demo-{}", uuid::Uuid::new_v4().simple())), body.name.unwrap_or_default()),
     };
-    if !is_name(&name) {
-        return Err(Error::invalid("name", "1 to 80 characters that can be seen"));
-    }
+    check_name(&name)?;
     let (token, expires_at) = state.auth.mint_demo(&id, &name)?;
     let session = state.chat.session(&state.auth.user(&Token::bearer(&token)).await?).await?;
     Ok((StatusCode::CREATED, Json(json!({ "token": token, "expiresAt": expires_at, "user": session.user }))))

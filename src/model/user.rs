@@ -3,6 +3,35 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Timestamp, UserId};
+use crate::error::{Error, Result};
+
+/// Longest name, in characters.
+const NAME_CHARS: usize = 80;
+/// Longest address of a picture, in bytes.
+const PICTURE_BYTES: usize = 2048;
+
+/// Whether a text can be a person's name: none of its characters controls a terminal or a line's direction.
+pub fn is_name(name: &str) -> bool {
+    let unseen = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    (1..=NAME_CHARS).contains(&name.chars().count()) && !name.trim().is_empty() && !name.contains(unseen)
+}
+
+/// Refuses what is no name, wherever one is given.
+pub fn check_name(name: &str) -> Result<()> {
+    let rule = || Error::invalid("name", format!("1 to {NAME_CHARS} characters that can be seen"));
+    if is_name(name) { Ok(()) } else { Err(rule()) }
+}
+
+/// Whether a text can be the address of a person's picture.
+pub fn is_picture(url: &str) -> bool {
+    (1..=PICTURE_BYTES).contains(&url.len()) && !url.chars().any(char::is_control)
+}
+
+/// Refuses what is no address of a picture, wherever one is given.
+pub fn check_picture(url: &str) -> Result<()> {
+    let rule = || Error::invalid("avatarUrl", format!("an address of up to {PICTURE_BYTES} bytes"));
+    if is_picture(url) { Ok(()) } else { Err(rule()) }
+}
 
 /// What a person is to the whole application, as opposed to their role in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -11,14 +11,14 @@ use super::writer::Turn;
 use super::{Page, PageQuery, ReadTo, Store, UserRoom};
 use crate::error::{Error, Result};
 use crate::model::{
-    Changes, Commit, Head, Member, Message, MessageId, ReadPosition, RoomId, UserChange, UserChangeKind, UserId,
+    Changes, Commit, Head, Member, Message, MessageId, ReadPosition, Role, RoomId, UserChange, UserChangeKind, UserId,
 };
 
-/// A page's statement. `me` is the room with the reader's membership; `first_seq` keeps from one whose history begins
+/// A member's page. `me` is the room with the reader's membership; `first_seq` keeps from one whose history begins
 /// at their joining what lies before it. The comparison with scalar subqueries leaves `message` the only table, so
 /// that its index is walked and left at the limit. What comes of the join is in no order: it is sorted here, because a
 /// database does not know that `me` is one row, and would sort.
-macro_rules! page_sql {
+macro_rules! member_page {
     ($condition:literal, $order:literal) => {
         concat!(
             "with me as (
@@ -28,7 +28,7 @@ macro_rules! page_sql {
             member_columns!(),
             ",
                         case r.history_for when 'joined' then m.joined_seq else 1 end as first_seq
-                 from room r left join member m on m.room_id = r.id and m.user_id = $2
+                 from room r left join member m on m.room_id = r.id and m.user_id = $4
                  where r.id = $1)
              select me.*, ",
             message_columns!(),
@@ -41,67 +41,112 @@ macro_rules! page_sql {
                    and (select member_role from me) is not null and seq >= (select first_seq from me)
                  order by ",
             $order,
-            " limit $4) x on true"
+            " limit $3) x on true"
         )
     };
 }
 
-const BEFORE: &str = page_sql!("seq < $3", "seq desc");
-const AFTER: &str = page_sql!("seq > $3", "seq");
-const SINCE: &str = page_sql!("rev > $3", "rev");
+/// A page of all there is, for one who needs no membership.
+macro_rules! whole_page {
+    ($condition:literal, $order:literal) => {
+        concat!(
+            "select ",
+            head_columns!(),
+            ", ",
+            message_columns!(),
+            " from room r left join (select * from message where room_id = $1 and ",
+            $condition,
+            " order by ",
+            $order,
+            " limit $3) x on true where r.id = $1"
+        )
+    };
+}
+
+/// From where a page is read, and in which order.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Before(u64),
+    After(u64),
+    Since(u64),
+}
+
+impl Side {
+    fn bound(self) -> u64 {
+        match self {
+            Self::Before(bound) | Self::After(bound) | Self::Since(bound) => bound,
+        }
+    }
+
+    fn statement(self, for_member: bool) -> &'static str {
+        match (self, for_member) {
+            (Self::Before(_), true) => member_page!("seq < $2", "seq desc"),
+            (Self::After(_), true) => member_page!("seq > $2", "seq"),
+            (Self::Since(_), true) => member_page!("rev > $2", "rev"),
+            (Self::Before(_), false) => whole_page!("seq < $2", "seq desc"),
+            (Self::After(_), false) => whole_page!("seq > $2", "seq"),
+            (Self::Since(_), false) => whole_page!("rev > $2", "rev"),
+        }
+    }
+}
 
 impl Store {
     /// Part of a room's log as `user` may see it; one who is no member gets the answer for such.
     pub async fn page(&self, room: &RoomId, user: &UserId, query: PageQuery, limit: u32) -> Result<Page> {
+        self.part(room, Some(user), query, limit).await
+    }
+
+    /// Part of any room's log, all of which is seen. For the admin side only.
+    pub async fn any_page(&self, room: &RoomId, query: PageQuery, limit: u32) -> Result<Page> {
+        self.part(room, None, query, limit).await
+    }
+
+    async fn part(&self, room: &RoomId, user: Option<&UserId>, query: PageQuery, limit: u32) -> Result<Page> {
         match query {
             PageQuery::Newest => self.back(room, user, i64::MAX.unsigned_abs(), limit).await,
             PageQuery::Before(seq) => self.back(room, user, seq, limit).await,
-            PageQuery::After(seq) => self.slice(room, user, AFTER, seq, limit).await,
-            PageQuery::Since(rev) => self.slice(room, user, SINCE, rev, limit).await,
+            PageQuery::After(seq) => self.slice(room, user, Side::After(seq), limit).await,
+            PageQuery::Since(rev) => self.slice(room, user, Side::Since(rev), limit).await,
             PageQuery::Around(seq) => {
                 let after = limit.div_ceil(2);
                 let mut page = self.back(room, user, seq, limit - after).await?;
-                let rest = self.slice(room, user, AFTER, seq.saturating_sub(1), after).await?;
+                let rest = self.slice(room, user, Side::After(seq.saturating_sub(1)), after).await?;
                 page.messages.extend(rest.messages);
                 Ok(Page { head: rest.head, member: rest.member, ..page })
             }
         }
     }
 
-    async fn back(&self, room: &RoomId, user: &UserId, bound: u64, limit: u32) -> Result<Page> {
-        let mut page = self.slice(room, user, BEFORE, bound, limit).await?;
+    async fn back(&self, room: &RoomId, user: Option<&UserId>, bound: u64, limit: u32) -> Result<Page> {
+        let mut page = self.slice(room, user, Side::Before(bound), limit).await?;
         page.messages.reverse();
         Ok(page)
     }
 
-    async fn slice(
-        &self,
-        room: &RoomId,
-        user: &UserId,
-        statement: &'static str,
-        bound: u64,
-        limit: u32,
-    ) -> Result<Page> {
-        let rows = self
-            .database
-            .reading()
-            .await?
-            .query(statement)
+    async fn slice(&self, room: &RoomId, user: Option<&UserId>, side: Side, limit: u32) -> Result<Page> {
+        let mut connection = self.database.reading().await?;
+        let mut query = connection
+            .query(side.statement(user.is_some()))
             .bind(room.as_str())
-            .bind(user.as_str())
-            .bind(sql(bound))
+            .bind(sql(side.bound()))
             // One more than asked for tells whether there is more, in the same snapshot.
-            .bind(i64::from(limit) + 1)
-            .fetch_all()
-            .await?;
+            .bind(i64::from(limit) + 1);
+        if let Some(user) = user {
+            query = query.bind(user.as_str());
+        }
+        let rows = query.fetch_all().await?;
         let first = rows.first().ok_or(Error::RoomNotFound)?;
         let head = head(first)?;
-        let member = member(first)?.ok_or_else(|| no_member(head.kind))?;
+        let member = match user {
+            Some(_) => member(first)?.ok_or_else(|| no_member(head.kind))?,
+            // As one who has been there from the beginning.
+            None => Member { role: Role::Member, joined_seq: 1, last_read_seq: 0 },
+        };
         let mut messages = messages(&rows, room)?;
-        match statement {
-            BEFORE => messages.sort_by_key(|message| std::cmp::Reverse(message.seq)),
-            AFTER => messages.sort_by_key(|message| message.seq),
-            _ => messages.sort_by_key(|message| message.rev),
+        match side {
+            Side::Before(_) => messages.sort_by_key(|message| std::cmp::Reverse(message.seq)),
+            Side::After(_) => messages.sort_by_key(|message| message.seq),
+            Side::Since(_) => messages.sort_by_key(|message| message.rev),
         }
         let has_more = messages.len() > limit as usize;
         messages.truncate(limit as usize);

@@ -102,8 +102,7 @@ async fn authenticate(context: &Context, socket: &mut Socket, presented: Present
     let known = async {
         let caller = caller?;
         let reader = Arc::new(Reader::of_connection(&caller));
-        // In this order: whoever is ended from here on finds the reader.
-        let entered = context.chat.enter(&reader)?;
+        let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
         Ok::<_, Error>(Known { caller, session, reader, entered })
     };

@@ -157,3 +157,17 @@ async fn a_user_is_read_once_for_all_instances_and_then_from_memory() {
     }
     assert_eq!(cluster.redis().cli(&["get", "stats:user:u7:partner"]), "null");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_to_redis_makes_no_administrator() {
+    let mut cluster = Cluster::start().await;
+    cluster.people(["ann"]).await;
+    cluster.bus_is("proven").await;
+    cluster.redis().cli(&["set", "stats:user:ann:role", "ADMIN"]);
+    cluster.instances[1].kill();
+    cluster.instances[1].start().await;
+    cluster.instances[1].bus_is("proven").await;
+    let told = cluster.api(1, "ann").get("/api/session").await.ok(200);
+    assert_eq!(told["role"], "ADMIN", "the cache is believed where nothing depends on it");
+    cluster.api(1, "ann").get("/api/admin/users/ann").await.problem(403, "forbidden");
+}

@@ -1,8 +1,8 @@
 /** The hooks in the real React, with the client's world under control. */
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { React, render, renderToString, tidings } from "./support.js";
-import { FakeSocket, WELCOME, subscribe, world } from "../client/support.js";
+import { React, render, renderToString, surroundings, tidings } from "./support.js";
+import { WELCOME, subscribe, world } from "../client/support.js";
 
 const { ChatProvider, useChat, useConnection, useRoom } = tidings;
 const { StrictMode, createElement: h } = React;
@@ -85,15 +85,8 @@ test("what is rendered keeps its identity as long as nothing changed", async () 
 
 test("a provider makes one chat, whatever strict mode does, and closes it when it is gone", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { clock, visibility, service } = world();
-  const sockets = [];
-  class Opener extends FakeSocket {
-    constructor(url, protocols) {
-      super(url, protocols);
-      sockets.push(this);
-    }
-  }
-  const options = { baseUrl: "http://chat.test", getToken: () => "t", WebSocket: Opener, fetch: service.fetch, clock, visibility };
+  const { sockets, options: surrounding } = surroundings();
+  const options = { ...surrounding, getToken: () => "t" };
   let chat;
   const Peek = () => ((chat = useChat()), h(Status));
   const page = await render(h(StrictMode, {}, h(ChatProvider, { options }, h(Peek))));

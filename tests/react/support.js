@@ -4,6 +4,7 @@
  */
 import { register } from "node:module";
 import { Window } from "happy-dom";
+import { FakeSocket, world } from "../client/support.js";
 
 const window = new Window({ url: "http://chat.test/" });
 const { document, navigator } = window;
@@ -21,6 +22,20 @@ const { createRoot } = await import("react-dom/client");
 export const { renderToString } = await import("react-dom/server");
 export const tidings = await import("../../client/react.js");
 export const compat = await import("../../client/compat/useChatRest.js");
+
+/** The world of a chat that is not made yet: what to connect with, and the sockets it opens. */
+export function surroundings() {
+  const { clock, visibility, service } = world();
+  const sockets = [];
+  class Opener extends FakeSocket {
+    constructor(url, protocols) {
+      super(url, protocols);
+      sockets.push(this);
+    }
+  }
+  const options = { baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false };
+  return { sockets, options };
+}
 
 /** Renders into a container of its own; `act` lets effects and what follows from them happen. */
 export async function render(element) {

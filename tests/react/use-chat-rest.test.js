@@ -1,8 +1,8 @@
 /** The older application's hook: what its pages read and call is there, and means what it meant. */
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { React, compat, render, tidings } from "./support.js";
-import { FakeSocket, WELCOME, message, settle, subscribe, world } from "../client/support.js";
+import { React, compat, render, surroundings, tidings } from "./support.js";
+import { WELCOME, message, settle, subscribe, world } from "../client/support.js";
 
 const { StrictMode, createElement: h } = React;
 
@@ -148,15 +148,8 @@ test("without a room, or switched off, nothing is opened and nothing shown", asy
 
 test("without a provider it makes a chat of its own, one for all, and closes it when the last one is gone", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { clock, visibility, service } = world();
-  const sockets = [];
-  class Opener extends FakeSocket {
-    constructor(url, protocols) {
-      super(url, protocols);
-      sockets.push(this);
-    }
-  }
-  compat.configure({ baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false });
+  const { sockets, options } = surroundings();
+  compat.configure(options);
   const Page = () => String(compat.useChatRest({ roomId: "r" }).isConnected);
   const shown = await render(h(StrictMode, {}, h(Page, { key: 1 }), h(Page, { key: 2 })));
   assert.equal(sockets.length, 1);
@@ -172,15 +165,8 @@ test("without a provider it makes a chat of its own, one for all, and closes it 
 
 test("its own chat is never another user's, and one that has ended is not kept", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
-  const { clock, visibility, service } = world();
-  const sockets = [];
-  class Opener extends FakeSocket {
-    constructor(url, protocols) {
-      super(url, protocols);
-      sockets.push(this);
-    }
-  }
-  compat.configure({ baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false });
+  const { sockets, options } = surroundings();
+  compat.configure(options);
   const Page = ({ userId }) => String(compat.useChatRest({ roomId: "r", userId }).isConnected);
   const shown = await render(h(Page, { userId: "ann" }));
   await shown.act(() => sockets[0].receive(WELCOME));

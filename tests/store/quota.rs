@@ -26,7 +26,7 @@ async fn let_name(store: &Store, by: &UserId, id: &RoomId, quota: Option<&str>) 
         metadata: None,
         history_for: None,
         slow_mode_seconds: None,
-        quota: Some(quota.map(ToOwned::to_owned)),
+        quota: Some(quota.map(name)),
         members: None,
     };
     store.set_room(by, wanted).await.unwrap();
@@ -116,7 +116,7 @@ async fn a_quota_goes_and_a_room_begins_to_name_it_at_once_and_one_of_them_is_re
                 metadata: None,
                 history_for: None,
                 slow_mode_seconds: None,
-                quota: Some(Some("daily".to_owned())),
+                quota: Some(Some(name("daily"))),
                 members: None,
             };
             let (one, two) = (stores.at(n), stores.at(n + 1));

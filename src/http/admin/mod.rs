@@ -19,7 +19,7 @@ use axum::routing::{delete, get, post, put};
 use crate::error::{Error, Result};
 use crate::http::AppState;
 use crate::http::extract::principal;
-use crate::model::{Principal, UserId, UserRole};
+use crate::model::{Principal, UserId};
 
 /// All routes of the admin side.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {
@@ -81,9 +81,7 @@ async fn admit(State(state): State<AppState>, request: Request, next: Next) -> R
 async fn admin(parts: &mut Parts, state: &AppState) -> Result<Admin> {
     match principal(parts, state).await? {
         Principal::Application(_) => Ok(Admin { by: UserId::system() }),
-        Principal::User(caller) => match state.chat.user(&caller).await?.role {
-            UserRole::Admin => Ok(Admin { by: caller.id }),
-            UserRole::Customer | UserRole::Partner => Err(Error::Forbidden("this is for administrators")),
-        },
+        Principal::User(caller) if state.chat.is_admin(&caller).await? => Ok(Admin { by: caller.id }),
+        Principal::User(_) => Err(Error::Forbidden("this is for administrators")),
     }
 }

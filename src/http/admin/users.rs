@@ -6,14 +6,12 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::is_name;
 use crate::error::{Error, Result};
 use crate::http::AppState;
 use crate::http::extract::{Json as Body, Path, present};
+use crate::model::user::{check_name, check_picture};
 use crate::model::{AccessChange, Partner, Set, User, UserId, UserPatch, UserRole};
 
-/// Longest address of a picture, in bytes.
-const URL_BYTES: usize = 2048;
 /// Longest id or status of a partner profile, in bytes.
 const PARTNER_BYTES: usize = 64;
 
@@ -48,12 +46,8 @@ pub(super) struct UserBody {
 
 impl UserBody {
     fn check(self) -> Result<UserPatch> {
-        if self.name.as_deref().is_some_and(|name| !is_name(name)) {
-            return Err(Error::invalid("name", "1 to 80 characters that can be seen"));
-        }
-        if self.avatar_url.iter().flatten().any(|url| url.len() > URL_BYTES || url.chars().any(char::is_control)) {
-            return Err(Error::invalid("avatarUrl", format!("an address of up to {URL_BYTES} bytes, or null")));
-        }
+        self.name.as_deref().map(check_name).transpose()?;
+        self.avatar_url.iter().flatten().try_for_each(|url| check_picture(url))?;
         let wrong = |text: &String| text.len() > PARTNER_BYTES || text.is_empty() || text.chars().any(char::is_control);
         if self.partner.iter().flatten().any(|partner| wrong(&partner.id) || wrong(&partner.status)) {
             let detail = format!("an id and a status of 1 to {PARTNER_BYTES} bytes each, or null");

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::model::{
-    Commit, EventKind, HistoryFor, Message, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserChange,
-    UserChangeKind, UserId,
+    Commit, EventKind, HistoryFor, Message, QuotaName, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
+    UserChange, UserChangeKind, UserId,
 };
 use crate::store::database::{Connection, Sql, in_list};
 use crate::store::members::{Target, count_members, find_target, shut_out, take_out};
@@ -46,7 +46,7 @@ pub struct WantedRoom {
     /// Seconds between two messages of one member; 0 is none.
     pub slow_mode_seconds: Option<u32>,
     /// The daily quota that messages in it count for, or none.
-    pub quota: Option<Option<String>>,
+    pub quota: Option<Option<QuotaName>>,
     /// Everyone who is to be in it.
     pub members: Option<Vec<WantedMember>>,
 }
@@ -288,9 +288,9 @@ async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> 
     }
     if let Some(name) = &wanted.quota {
         if let Some(name) = name {
-            quota::hold(tx, name).await?;
+            quota::hold(tx, name.as_str()).await?;
         }
-        set_text(tx, "update room set quota = $2 where id = $1", room, name.as_deref()).await?;
+        set_text(tx, "update room set quota = $2 where id = $1", room, name.as_ref().map(QuotaName::as_str)).await?;
     }
     if let Some(seconds) = wanted.slow_mode_seconds {
         let query = tx.query("update room set slow_mode_seconds = $2 where id = $1").bind(room.id.as_str());
