@@ -161,13 +161,22 @@ async fn a_user_is_read_once_for_all_instances_and_then_from_memory() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_writes_to_redis_makes_no_administrator() {
     let mut cluster = Cluster::start().await;
-    cluster.people(["ann"]).await;
     cluster.bus_is("proven").await;
-    cluster.redis().cli(&["set", "stats:user:ann:role", "ADMIN"]);
+    let mut people = Vec::new();
+    for n in 0..20 {
+        let user = format!("u{n}");
+        cluster.api(0, &user).get("/api/session").await.ok(200);
+        cluster.redis().cli(&["set", &format!("stats:user:{user}:role"), "ADMIN"]);
+        people.push(user);
+    }
     cluster.instances[1].kill();
     cluster.instances[1].start().await;
     cluster.instances[1].bus_is("proven").await;
-    let told = cluster.api(1, "ann").get("/api/session").await.ok(200);
-    assert_eq!(told["role"], "ADMIN", "the cache is believed where nothing depends on it");
-    cluster.api(1, "ann").get("/api/admin/users/ann").await.problem(403, "forbidden");
+    let mut believed = 0;
+    for user in &people {
+        // Of a Redis that is slow just then nothing is read.
+        believed += usize::from(cluster.api(1, user).get("/api/session").await.ok(200)["role"] == "ADMIN");
+        cluster.api(1, user).get("/api/admin/users/u0").await.problem(403, "forbidden");
+    }
+    assert!(believed > 0, "the cache is believed where nothing depends on it");
 }
