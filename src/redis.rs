@@ -18,8 +18,6 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::lifecycle::Lifecycle;
 use crate::telemetry;
 
-/// A Redis that takes longer than this to answer counts as down: nobody waits for it until it is quick again.
-pub const SLOW: Duration = Duration::from_millis(100);
 /// How long after a connection was given up for good (a wrong password) another is tried.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Messages of the bus that may wait to be read; with more, the reader is told that it missed some.
@@ -228,6 +226,13 @@ impl Redis {
         name.strip_prefix(self.0.prefix.as_str())
     }
 
+    /// Redis counts as down while it takes longer than this, half of the time in which a command has to be answered:
+    /// nobody waits for it until it is quick again.
+    pub fn slow(&self) -> Duration {
+        // Shorter than the second between two proofs of life.
+        (self.0.deadline / 2).min(Duration::from_millis(500))
+    }
+
     /// Whether Redis answers, and quickly. If not, nobody asks it for what the database knows.
     pub fn is_usable(&self) -> bool {
         self.0.usable.load(Ordering::Acquire)
@@ -245,7 +250,7 @@ impl Redis {
     /// The proof of life did not come back in time.
     pub fn is_late(&self) {
         self.set_usable(false);
-        let late = format!("answers took longer than {} ms", SLOW.as_millis());
+        let late = format!("answers took longer than {} ms", self.slow().as_millis());
         self.failed(Area::Speed, &FredError::new(ErrorKind::Timeout, late));
     }
 
@@ -256,7 +261,7 @@ impl Redis {
         let start = Instant::now();
         let late = || FredError::new(ErrorKind::Timeout, "no answer in time");
         let result = tokio::time::timeout(self.0.deadline, commands).await.unwrap_or_else(|_| Err(late()));
-        if start.elapsed() > SLOW {
+        if start.elapsed() > self.slow() {
             self.set_usable(false);
         }
         match result {
@@ -357,7 +362,7 @@ fn describe(error: &FredError) -> String {
     } else {
         match error.kind() {
             ErrorKind::Timeout => {
-                format!("it is too slow; it counts as down while it takes over {} ms", SLOW.as_millis())
+                "it is too slow, and counts as down until it is quicker; see REDIS_DEADLINE_MS".to_owned()
             }
             ErrorKind::Protocol | ErrorKind::Parse => "what answers does not speak Redis's protocol".to_owned(),
             _ => UNREACHABLE.to_owned(),

@@ -19,7 +19,7 @@ use super::subscriptions::{Subscriptions, Work};
 use super::{Cause, Heard};
 use crate::lifecycle::Lifecycle;
 use crate::protocol::publication::{BusMessage, InstanceId};
-use crate::redis::{Area, Redis, Replacement, SLOW};
+use crate::redis::{Area, Redis, Replacement};
 use crate::telemetry;
 
 /// How long whoever joins a bucket waits for its subscription.
@@ -297,7 +297,7 @@ impl Shared {
 
     /// One round of proof. Too slow is as good as not at all.
     async fn prove(&self) {
-        let deadline = Instant::now() + SLOW;
+        let deadline = Instant::now() + self.redis.slow();
         let routing = self.redis.subscriber().cached_cluster_state();
         let node_of = |bucket: Bucket| {
             let slot = fred::util::redis_keyslot(self.redis.name(&bucket.name()).as_bytes());

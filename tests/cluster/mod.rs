@@ -20,7 +20,13 @@ impl Few {
     async fn start(instances: usize) -> Self {
         let database = Database::create().await;
         let (url, redis, prefix) = (database.url(), Redis::shared().socket_url(), database.prefix());
-        let environment = [("DATABASE_URL", url.as_str()), ("REDIS_URL", &redis), ("REDIS_PREFIX", &prefix)];
+        let environment = [
+            ("DATABASE_URL", url.as_str()),
+            ("REDIS_URL", &redis),
+            ("REDIS_PREFIX", &prefix),
+            // What a slow Redis costs is asked in `faults`; here a machine that is busy with other tests is none.
+            ("REDIS_DEADLINE_MS", "1000"),
+        ];
         let mut instances: Vec<Instance> = (0..instances).map(|_| Instance::new(&environment)).collect();
         for instance in &mut instances {
             instance.launch();

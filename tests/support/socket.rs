@@ -196,6 +196,11 @@ impl Socket {
         }
     }
 
+    /// Looks until a message comes in exactly this state, however it comes.
+    pub(crate) async fn hears_as(&mut self, state: &Value) {
+        while !self.messages().await.contains(state) {}
+    }
+
     /// The message that says this, of those not yet passed over, however it comes.
     pub(crate) async fn hears(&mut self, content: &str) -> Value {
         loop {
