@@ -4,6 +4,7 @@
 mod close;
 mod payload;
 pub mod publication;
+pub mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::error::{Details, Error, Result};
 use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, UserId};
 
 pub use close::Close;
+pub use wire::Wire;
 pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
 
 /// The subprotocol a client offers and the service answers.
