@@ -16,8 +16,8 @@ use crate::error::{Details, Error, Result};
 use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, UserId};
 
 pub use close::Close;
-pub use wire::Wire;
 pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
+pub use wire::Wire;
 
 /// The subprotocol a client offers and the service answers.
 pub const SUBPROTOCOL: &str = "tidings.v1";

@@ -36,7 +36,9 @@ impl Peer {
     fn put(&self, frames: &[Frame]) {
         let mut taken = self.0.lock().unwrap();
         let mut bytes = std::mem::take(&mut taken.rest);
-        frames.iter().for_each(|frame| wire::put(frame, &mut bytes));
+        for frame in frames {
+            wire::put(frame, &mut bytes);
+        }
         taken.bytes.append(&mut bytes);
     }
 
