@@ -108,6 +108,11 @@ impl KeySet {
         Self { source, accepted, state: watch::Sender::default(), wanted: Notify::new() }
     }
 
+    /// How often the keys may have changed.
+    pub(super) fn fetches(&self) -> u64 {
+        self.state.borrow().fetches
+    }
+
     /// Whether the set vouches for a message. The `kid` is looked up as it is; without one, there has to be just
     /// one key that fits.
     pub(super) fn verify(&self, id: Option<&str>, algorithm: Algorithm, message: &str, signature: &str) -> Verdict {

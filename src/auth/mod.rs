@@ -10,6 +10,7 @@ mod keys;
 mod provider;
 pub mod request;
 mod session;
+mod verified;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use key_set::{KeySet, Verdict};
 use keys::{Accepted, Key};
 use request::Token;
 use session::SessionKeys;
+use verified::Verified;
 
 use crate::config::{ClaimNames, ConfigError, Tokens};
 use crate::error::{Error, Result};
@@ -46,6 +48,7 @@ pub struct Auth {
     token_rules: Rules,
     session_rules: Rules,
     demo: Option<EncodingKey>,
+    verified: Verified,
 }
 
 /// What a token's header says that matters. Keys that it holds or points to (`jwk`, `jku`, `x5c`, `x5u`) do not.
@@ -78,6 +81,7 @@ impl Auth {
             // The key is the application's own and made for nothing else, which says what `iss` and `aud` would.
             session_rules: Rules { claims: tokens.claims.clone(), ..Rules::default() },
             demo: None,
+            verified: Verified::new(),
         })
     }
 
@@ -120,10 +124,19 @@ impl Auth {
 
     /// Who the token's bearer is. Waits only for a key that is not known yet, and for that at most two seconds.
     pub async fn verify(&self, token: &Token<'_>) -> Result<Principal> {
+        // Before the check: should the keys change meanwhile, it is of those of before.
+        let keys = self.key_set.as_ref().map_or(0, |set| set.fetches());
+        let print = Verified::print(token);
+        if let Some(principal) = self.verified.find(&print, keys).await {
+            return Ok(principal);
+        }
         let mut checked = self.check(token);
         if let (Err(Refusal::UnknownKey), Some(key_set)) = (&checked, &self.key_set) {
             key_set.refreshed().await;
             checked = self.check(token);
+        }
+        if let Ok(principal) = &checked {
+            self.verified.keep(print, keys, principal).await;
         }
         checked.map_err(|refusal| match refusal {
             Refusal::Expired => Error::TokenExpired,
