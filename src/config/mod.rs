@@ -51,7 +51,7 @@ pub struct Config {
     pub database_url: String,
 
     /// File that holds the address of the database instead
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
     /// Bring the schema up to date at the start; off only looks, and says what is missing

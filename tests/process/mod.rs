@@ -2,6 +2,7 @@
 
 mod disk;
 mod log;
+mod secrets;
 mod settings;
 mod stopping;
 
