@@ -1,12 +1,14 @@
 //! The command: arguments, then the server until a signal or what else an operator asks for, then an exit code
 //! (2: a setting, 1: another failure).
 
+use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::json;
-use tidings::config::{Command, ConfigError, Identity};
+use tidings::config::{self, Command, ConfigError, Identity, Supervisor};
 use tidings::server::{self, StartError};
+use tidings::systemd::Systemd;
 use tidings::{Config, Server, auth, lifecycle, telemetry};
 
 #[tokio::main]
@@ -41,11 +43,22 @@ async fn main() -> ExitCode {
 async fn run(config: Config) -> Result<bool, StartError> {
     match &config.command {
         None => {
-            let server = Server::start(config).await?;
+            let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
+            let server = Server::start_on(config::passed_listener()?, config).await?;
             println!("Tidings is listening on {}", server.url());
-            lifecycle::stop_signal().await.map_err(StartError::Signals)?;
+            systemd.ready(&server.url());
+            tokio::select! {
+                stopped = lifecycle::stop_signal() => stopped.map_err(StartError::Signals)?,
+                () = systemd.watch(|| server.is_alive()) => {}
+            }
             tracing::info!("stopping");
-            return Ok(server.shut_down().await);
+            systemd.stopping();
+            let mut stop = pin!(server.shut_down());
+            return Ok(tokio::select! {
+                ended = &mut stop => ended,
+                // A stop has a deadline of its own, and accepts nothing any more.
+                () = systemd.watch(async || true) => stop.await,
+            });
         }
         Some(Command::Migrate) => {
             server::migrate(&config).await?;

@@ -3,6 +3,7 @@
 mod identity;
 mod limits;
 mod moderation;
+mod supervisor;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub use identity::{ClaimNames, Identity, IdentitySettings, KeySetSource, Tokens};
 pub use limits::LimitSettings;
 pub use moderation::{HookFailure, ModerationSettings};
+pub use supervisor::{Supervisor, passed_listener};
 
 /// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
 ///

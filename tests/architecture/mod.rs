@@ -40,6 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("protocol", &["error", "model"]),
     ("model", &["error"]),
     ("telemetry", &["config"]),
+    ("systemd", &["config"]),
     ("config", &[]),
     ("lifecycle", &[]),
     ("error", &[]),
