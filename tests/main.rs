@@ -9,6 +9,7 @@ mod api;
 mod architecture;
 mod auth;
 mod cluster;
+mod deploy;
 mod faults;
 mod invariants;
 mod moderation;

@@ -1,5 +1,6 @@
 //! The program itself as a child: what an operator starts, reads and stops. Killed by its id when dropped.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus, Stdio};
@@ -10,6 +11,9 @@ use std::time::Instant;
 
 use super::DEADLINE;
 use super::services;
+
+/// Where it is.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tidings");
 
 /// A running program.
 pub(crate) struct Process {
@@ -22,9 +26,20 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with these arguments and this environment, and no other.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let own: [&str; 0] = [];
+        Self::through(&own, Stdio::null(), arguments, environment)
+    }
+
+    /// The same by another program, which is given the command as its last arguments, and this input.
+    pub(crate) fn through(
+        launcher: &[impl AsRef<OsStr>],
+        input: Stdio,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         let mut command = services::mortal("KILL");
-        command.arg(env!("CARGO_BIN_EXE_tidings")).args(arguments).env_clear().envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(launcher).arg(PROGRAM).args(arguments).env_clear().envs(environment.iter().copied());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = services::start(command).expect("the program can be started");
         let (lines, stdout) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -66,12 +81,16 @@ impl Process {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        services::signal(self.child.id(), name);
+        services::signal(self.id(), name);
     }
 
-    /// Its number, for tools that ask for it.
+    /// Its number, for tools that ask for it; that of the program itself, whoever started it.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        let mut id = self.child.id();
+        while let Some(&started) = services::children(id).first() {
+            id = started;
+        }
+        id
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
