@@ -10,7 +10,7 @@ use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Api, DEADLINE, Postgres, Process, SECRET, database_url, token, within};
+use crate::support::{Api, DEADLINE, PROGRAM, Postgres, Process, SECRET, database_url, token, within};
 
 /// Hands its input on as the first passed descriptor, and becomes the command.
 const PASS: [&str; 4] = [
@@ -142,7 +142,7 @@ async fn a_database_that_hangs_does_not_get_the_service_killed() {
 
 /// A program on a socket of the caller's, which stays open whatever becomes of the program.
 fn on(socket: impl Into<OwnedFd>, environment: &[(&str, &str)]) -> Process {
-    Process::through(&PASS, Stdio::from(socket.into()), &[], environment)
+    Process::by(&[&PASS[..], &[PROGRAM]].concat(), Stdio::from(socket.into()), environment)
 }
 
 #[tokio::test]

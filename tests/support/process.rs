@@ -26,19 +26,13 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with these arguments and this environment, and no other.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let own: [&str; 0] = [];
-        Self::through(&own, Stdio::null(), arguments, environment)
+        Self::by(&[&[PROGRAM], arguments].concat(), Stdio::null(), environment)
     }
 
-    /// The same by another program, which is given the command as its last arguments, and this input.
-    pub(crate) fn through(
-        launcher: &[impl AsRef<OsStr>],
-        input: Stdio,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Self {
+    /// The same by a command that in the end becomes or starts the program, with this input.
+    pub(crate) fn by(words: &[impl AsRef<OsStr>], input: Stdio, environment: &[(&str, &str)]) -> Self {
         let mut command = services::mortal("KILL");
-        command.args(launcher).arg(PROGRAM).args(arguments).env_clear().envs(environment.iter().copied());
+        command.args(words).env_clear().envs(environment.iter().copied());
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = services::start(command).expect("the program can be started");
         let (lines, stdout) = channel();
