@@ -1,6 +1,7 @@
 //! How it is deployed: what is shipped for containers, Kubernetes and systemd is valid by their own tools, agrees with
 //! what the program knows, and the program runs as it says.
 
+mod image;
 mod manifests;
 mod network;
 mod rendered;

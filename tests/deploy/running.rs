@@ -156,14 +156,15 @@ fn the_containers_hold_a_program_that_would_read_or_write_more() {
             ("jwt-secret".to_owned(), SECRET.to_owned()),
         ];
         let secrets = secrets.into_iter().collect();
-        for maker in [deployment, job] {
-            let (status, errors) = Container::new(objects, maker, &secrets).start(&[]).ended();
+        let job = Container::new(objects, job, &secrets);
+        for container in [&Container::new(objects, deployment, &secrets), &job] {
+            let (status, errors) = container.start(&[]).ended();
             assert_eq!(status.code(), Some(1), "{place}: {errors}");
             assert!(errors.contains("Read-only file system") || errors.contains("unable to open"), "{place}: {errors}");
         }
         // The job has the one secret it needs.
         let key = [("JWT_SECRET_FILE", "/run/secrets/tidings/jwt-secret")];
-        let (status, errors) = Container::new(objects, job, &secrets).run(&[], &key).ended();
+        let (status, errors) = job.run(&[], &key).ended();
         assert!(status.code() == Some(2) && errors.contains("cannot read"), "{errors}");
     }
 }

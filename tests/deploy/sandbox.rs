@@ -34,8 +34,9 @@ impl Container {
         let container = &template["spec"]["containers"][0];
         let files = tempfile::tempdir().unwrap();
         fs::set_permissions(files.path(), Permissions::from_mode(0o755)).unwrap();
-        // The program may lie where another user may not look.
-        fs::copy(PROGRAM, files.path().join("tidings")).unwrap();
+        // The program may lie where another user may not look. A link spares the disk, which others wait for.
+        let installed = files.path().join("tidings");
+        fs::hard_link(PROGRAM, &installed).or_else(|_| fs::copy(PROGRAM, &installed).map(drop)).unwrap();
         let mut mounts = Vec::new();
         for mount in list(&container["volumeMounts"]) {
             assert_eq!(mount["readOnly"], true, "{mount}");

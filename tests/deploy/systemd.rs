@@ -40,18 +40,19 @@ impl Ear {
         self.folder.path().join("notify").display().to_string()
     }
 
-    /// The next that is told, as its first line.
-    fn next(&self) -> String {
+    /// The next that this process tells, as its first line.
+    fn next(&self, process: &Process) -> String {
         let mut buffer = [0; 1000];
-        let length = self.socket.recv(&mut buffer).expect("the program tells something");
+        let heard = self.socket.recv(&mut buffer);
+        let length = heard.unwrap_or_else(|error| panic!("it tells nothing: {error}\n{}", process.log()));
         String::from_utf8_lossy(&buffer[..length]).lines().next().unwrap().to_owned()
     }
 
     /// Until this is told, only that the service is alive is.
-    fn until(&self, expected: &str) {
+    fn until(&self, process: &Process, expected: &str) {
         let begin = Instant::now();
         loop {
-            match self.next() {
+            match self.next(process) {
                 told if told == expected => return,
                 told => assert_eq!(told, "WATCHDOG=1", "before {expected}"),
             }
@@ -72,16 +73,16 @@ async fn a_supervisor_hears_that_it_is_ready_alive_and_stopping() {
     ];
     let environment = environment.each_ref().map(|(name, value)| (*name, value.as_str()));
     let mut process = Process::start(&["--port", "0"], &environment);
-    assert_eq!(ear.next(), "READY=1");
+    assert_eq!(ear.next(&process), "READY=1");
     // Not before it serves.
     Api::new(process.address(), None).get("/readyz").await.ok(200);
     let begin = Instant::now();
     for _ in 0..4 {
-        assert_eq!(ear.next(), "WATCHDOG=1");
+        assert_eq!(ear.next(&process), "WATCHDOG=1");
     }
     assert!(begin.elapsed().as_millis() > 500, "it tells more often than it needs to");
     process.signal("TERM");
-    ear.until("STOPPING=1");
+    ear.until(&process, "STOPPING=1");
     let (status, errors) = process.ended();
     assert!(status.success() && !errors.contains("supervisor"), "{errors}");
 }
@@ -95,10 +96,10 @@ async fn a_watchdog_that_is_not_asked_for_is_silent() {
     // Nor one that is another process's, which this one inherited the words from.
     for watchdog in [&[][..], &[("WATCHDOG_USEC", "800000"), ("WATCHDOG_PID", "1")]] {
         let mut process = Process::start(&["--port", "0"], &[&own[..], watchdog].concat());
-        assert_eq!(ear.next(), "READY=1");
+        assert_eq!(ear.next(&process), "READY=1");
         Api::new(process.address(), None).get("/readyz").await.ok(200);
         process.signal("TERM");
-        assert_eq!(ear.next(), "STOPPING=1");
+        assert_eq!(ear.next(&process), "STOPPING=1");
         assert!(process.ended().0.success());
     }
 }
@@ -125,7 +126,7 @@ async fn a_database_that_hangs_does_not_get_the_service_killed() {
         QUICK,
     ];
     let mut process = Process::start(&["--host", "127.0.0.1", "--port", "0"], &environment);
-    ear.until("READY=1");
+    ear.until(&process, "READY=1");
     let api = Api::new(process.address(), None);
     api.get("/readyz").await.ok(200);
     postgres.signal("STOP");
@@ -135,7 +136,7 @@ async fn a_database_that_hangs_does_not_get_the_service_killed() {
     ear.socket.set_nonblocking(false).unwrap();
     ear.socket.set_read_timeout(Some(std::time::Duration::from_millis(800))).unwrap();
     for _ in 0..5 {
-        assert_eq!(ear.next(), "WATCHDOG=1", "within the time the supervisor allows");
+        assert_eq!(ear.next(&process), "WATCHDOG=1", "within the time the supervisor allows");
     }
     postgres.signal("CONT");
 }
