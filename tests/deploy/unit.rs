@@ -58,6 +58,22 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_exposed() {
 }
 
 #[test]
+fn the_unit_gives_what_the_containers_give() {
+    let text = unit("tidings.service");
+    for (directive, expected) in [
+        ("DynamicUser", "yes"),
+        ("CapabilityBoundingSet", ""),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("PrivateTmp", "yes"),
+        ("StateDirectoryMode", "0700"),
+        ("UMask", "0077"),
+    ] {
+        assert_eq!(value(&text, directive), expected, "{directive}=");
+    }
+}
+
+#[test]
 fn the_unit_agrees_with_the_program() {
     let text = unit("tidings.service");
     assert_eq!(value(&text, "Type"), "notify");
