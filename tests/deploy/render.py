@@ -14,6 +14,8 @@ import tempfile
 import kubernetes_validate
 import yaml
 
+import kubectl
+
 ROOT = pathlib.Path(__file__).resolve().parents[2] / "k8s"
 OVERLAYS = ["local", "production"]
 # Two ways in: the one or the other, or neither beside a plain Ingress.
@@ -23,19 +25,6 @@ FURTHER = [[], ["service-monitor"]]
 VERSIONS = ["1.30", kubernetes_validate.latest_version()]
 # Of these Kubernetes has no schema; crds.test.mjs checks them against those of their makers.
 CUSTOM = {"HTTPRoute", "ServiceMonitor"}
-
-
-def kubectl():
-    """One that knows components; tests/run puts one beside this Python where the system's is older."""
-    own = pathlib.Path(sys.prefix) / "bin/kubectl"
-    program = str(own) if own.exists() else shutil.which("kubectl")
-    if program is None:
-        sys.exit("kubectl is not installed; tests/run installs it")
-    said = subprocess.run([program, "version", "--client", "-o", "json"], capture_output=True, text=True)
-    version = json.loads(said.stdout or "{}").get("kustomizeVersion", "v0")
-    if int(version.lstrip("v").split(".")[0]) < 5:
-        sys.exit(f"{program} has kustomize {version}, which is too old; tests/run installs a newer one")
-    return program
 
 
 def rendered(program, folder, overlay, components):
@@ -80,7 +69,9 @@ def main():
     named = set(itertools.chain(*WAYS_IN, *FURTHER))
     if known != named or {folder.name for folder in (ROOT / "overlays").iterdir()} != set(OVERLAYS):
         sys.exit(f"k8s/ has overlays or components that are not checked: {known ^ named or OVERLAYS}")
-    program = kubectl()
+    program = kubectl.found()
+    if program is None:
+        sys.exit("there is no kubectl, or one that is too old; tests/run fetches one")
     everything = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary) / "k8s"
