@@ -4,6 +4,7 @@
 mod image;
 mod manifests;
 mod network;
+mod page;
 mod rendered;
 mod running;
 mod sandbox;
