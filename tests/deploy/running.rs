@@ -14,19 +14,15 @@ use crate::support::{Api, DEADLINE, Handshake, Postgres, Process, Redis, SECRET,
 /// servers; who one is there stays.
 async fn secrets(overlay: &str, objects: &[Value]) -> BTreeMap<String, String> {
     let made = all(objects, "Secret").into_iter().find(|secret| secret["data"]["jwt-secret"].is_string());
-    let mut values: BTreeMap<String, String> = match made {
-        Some(secret) => serde_json::from_value::<BTreeMap<String, String>>(secret["data"].clone())
-            .unwrap()
-            .into_iter()
-            .map(|(key, value)| (key, super::decoded(&value)))
-            .collect(),
-        None => {
-            let example = file("k8s/base/secret.example.yaml").remove(0);
-            let filled = [("jwt-secret", SECRET), ("redis-url", "redis://x:6379"), ("database-url", DATABASE)];
-            let keys = example["stringData"].as_object().unwrap().keys();
-            assert!(keys.eq(["database-url", "jwt-secret", "redis-url"].iter()), "the example has other keys");
-            filled.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-        }
+    let mut values: BTreeMap<String, String> = if let Some(secret) = made {
+        let data: BTreeMap<String, String> = serde_json::from_value(secret["data"].clone()).unwrap();
+        data.into_iter().map(|(key, value)| (key, super::decoded(&value))).collect()
+    } else {
+        let example = file("k8s/base/secret.example.yaml").remove(0);
+        let keys = example["stringData"].as_object().unwrap().keys();
+        assert!(keys.eq(["database-url", "jwt-secret", "redis-url"].iter()), "the example has other keys");
+        let filled = [("jwt-secret", SECRET), ("redis-url", ""), ("database-url", DATABASE)];
+        filled.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     };
     let database = values.get_mut("database-url").unwrap();
     let (who, rest) = database.split_once("://").unwrap().1.split_once('@').unwrap();

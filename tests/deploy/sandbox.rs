@@ -51,8 +51,7 @@ impl Container {
 
     /// Starts it with its own arguments.
     pub(super) fn start(&self, changed: &[(&str, &str)]) -> Process {
-        let arguments: Vec<&str> =
-            list(&self.template["spec"]["containers"][0]["args"]).iter().map(|argument| text(argument)).collect();
+        let arguments: Vec<&str> = list(&self.template["spec"]["containers"][0]["args"]).iter().map(text).collect();
         self.run(&arguments, changed)
     }
 
