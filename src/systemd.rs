@@ -3,7 +3,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
@@ -74,7 +73,7 @@ impl Systemd {
 /// A path, or after `@` a name in the abstract namespace.
 fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     let address = match name.as_bytes() {
-        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        [b'@', name @ ..] => of_abstract_name(name)?,
         _ => SocketAddr::from_pathname(name)?,
     };
     let socket = UnixDatagram::unbound()?;
@@ -82,19 +81,31 @@ fn open(name: &OsStr) -> io::Result<(UnixDatagram, SocketAddr)> {
     Ok((socket, address))
 }
 
+#[cfg(target_os = "linux")]
+fn of_abstract_name(name: &[u8]) -> io::Result<SocketAddr> {
+    <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn of_abstract_name(_name: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tempfile::TempDir;
 
     use super::*;
 
     const LOOK: Duration = Duration::from_secs(1);
 
-    fn supervisor(name: &str, watchdog: Duration) -> (UnixDatagram, Supervisor) {
-        let address = SocketAddr::from_abstract_name(name).expect("a name");
-        let heard = UnixDatagram::bind_addr(&address).expect("a name of its own");
+    fn supervisor(folder: &TempDir, watchdog: Duration) -> (UnixDatagram, Supervisor) {
+        let path = folder.path().join("notify");
+        let heard = UnixDatagram::bind(&path).expect("a path of its own");
         heard.set_nonblocking(true).expect("a socket");
-        (heard, Supervisor { socket: Some(format!("@{name}").into()), watchdog: Some(watchdog) })
+        (heard, Supervisor { socket: Some(path.into()), watchdog: Some(watchdog) })
     }
 
     fn told(heard: &UnixDatagram) -> Vec<String> {
@@ -106,7 +117,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_is_said_to_be_alive_only_while_it_is() {
-        let (heard, supervisor) = supervisor("tidings-test-alive", 8 * LOOK);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (heard, supervisor) = supervisor(&folder, 8 * LOOK);
         let systemd = Systemd::new(&supervisor, LOOK).expect("a socket");
         let alive = AtomicBool::new(true);
         let watch = async |time: Duration| {
@@ -126,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_watchdog_too_quick_to_tell_is_refused() {
-        let (_heard, supervisor) = supervisor("tidings-test-quick", 3 * LOOK);
+        let folder = tempfile::tempdir().expect("a folder");
+        let (_heard, supervisor) = supervisor(&folder, 3 * LOOK);
         assert_eq!(Systemd::new(&supervisor, LOOK).expect_err("too quick").setting, "WATCHDOG_USEC");
     }
 

@@ -28,18 +28,15 @@ CUSTOM = {"HTTPRoute", "ServiceMonitor"}
 
 
 def rendered(program, folder, overlay, components):
-    """Like an overlay of somebody's own that takes these components."""
-    own = folder / "overlays" / "own"
-    own.mkdir()
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [f"../{overlay}"],
-        "components": [f"../../components/{name}" for name in components],
-    }
-    (own / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    done = subprocess.run([program, "kustomize", str(own)], capture_output=True, text=True)
-    shutil.rmtree(own)
+    """An overlay that lists these components, in a folder it may be changed in."""
+    file = folder / "overlays" / overlay / "kustomization.yaml"
+    before = file.read_text()
+    kustomization = yaml.safe_load(before)
+    assert "components" not in kustomization, f"{overlay} takes components of its own"
+    kustomization["components"] = [f"../../components/{name}" for name in components]
+    file.write_text(yaml.safe_dump(kustomization))
+    done = subprocess.run([program, "kustomize", str(file.parent)], capture_output=True, text=True)
+    file.write_text(before)
     if done.returncode != 0 or done.stderr:
         sys.exit(f"{overlay} with {components} cannot be rendered:\n{done.stderr}")
     return list(yaml.safe_load_all(done.stdout))

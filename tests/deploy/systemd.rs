@@ -2,7 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -10,7 +11,9 @@ use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{Api, DEADLINE, PROGRAM, Postgres, Process, SECRET, database_url, token, within};
+use crate::support::{
+    Api, DEADLINE, PROGRAM, Postgres, Process, SECRET, database_url, free_port, program, token, within,
+};
 
 /// Hands its input on as the first passed descriptor, and becomes the command.
 const PASS: [&str; 4] = [
@@ -169,6 +172,35 @@ async fn a_passed_socket_outlives_restarts_and_refuses_nobody() {
         process.signal("TERM");
         assert!(process.ended().0.success());
     }
+}
+
+#[tokio::test]
+async fn systemds_own_tool_starts_it_when_somebody_connects() {
+    let folder = tempdir().unwrap();
+    let (address, database) = (format!("127.0.0.1:{}", free_port()), database_url(&folder));
+    let tool = program("systemd-socket-activate", "systemd").display().to_string();
+    let words = [&tool, "-l", &address, "-E", &format!("DATABASE_URL={database}"), PROGRAM];
+    let mut process = Process::by(&words, Stdio::null(), &[]);
+    within(DEADLINE, "the tool listens", || async { process.log().contains("Listening").then_some(()) }).await;
+    // It has not been started yet: this starts it.
+    let api = Api::new(address.parse().unwrap(), None);
+    api.get("/readyz").await.ok(200);
+    assert_eq!(process.address().to_string(), address);
+    process.signal("TERM");
+    assert!(process.ended().0.success());
+}
+
+#[tokio::test]
+async fn a_name_without_a_file_is_told_as_well() {
+    let name = format!("tidings-tests-{}", std::process::id());
+    let address = UnixAddress::from_abstract_name(name.as_bytes()).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let ear = Ear { socket, folder: tempdir().unwrap() };
+    let (notify, database) = (format!("@{name}"), database_url(&ear.folder));
+    let environment = [("NOTIFY_SOCKET", notify.as_str()), ("DATABASE_URL", &database)];
+    let process = Process::start(&["--port", "0"], &environment);
+    assert_eq!(ear.next(&process), "READY=1");
 }
 
 #[test]
