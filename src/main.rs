@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde_json::json;
 use tidings::config::{self, Command, ConfigError, Identity, Supervisor};
+use tidings::lifecycle::{self, StopSignal};
 use tidings::server::{self, StartError};
 use tidings::systemd::Systemd;
-use tidings::{Config, Server, auth, lifecycle, telemetry};
+use tidings::{Config, Server, auth, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -44,11 +45,16 @@ async fn run(config: Config) -> Result<bool, StartError> {
     match &config.command {
         None => {
             let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
-            let server = Server::start_on(config::passed_listener()?, config).await?;
+            // Before there is anything to stop: whoever hears that it is ready may stop it at once.
+            let mut stop_signal = StopSignal::listen().map_err(StartError::Signals)?;
+            let server = tokio::select! {
+                server = Server::start_on(config::passed_listener()?, config) => server?,
+                () = stop_signal.received() => return Ok(true),
+            };
             println!("Tidings is listening on {}", server.url());
             systemd.ready(&server.url());
             tokio::select! {
-                stopped = lifecycle::stop_signal() => stopped.map_err(StartError::Signals)?,
+                () = stop_signal.received() => {}
                 () = systemd.watch(|| server.is_alive()) => {}
             }
             tracing::info!("stopping");

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 use tempfile::tempdir;
 use tidings::Config;
 
-use crate::support::{Api, PASSWORD, Postgres, Process, Redis, SECRET, token};
+use crate::support::{Api, PASSWORD, Postgres, Process, Redis, SECRET, eventually, token};
 
 /// The names of the settings that help does not show the value of.
 fn secrets() -> Vec<String> {
@@ -83,7 +83,8 @@ async fn database_redis_and_key_from_files_work_and_stay_out_of_the_log() {
     let mut process = Process::start(&["--host", "127.0.0.1", "--port", "0"], &environment);
     let api = Api::new(process.address(), Some(token("ann")));
     assert_eq!(api.get("/api/session").await.ok(200)["user"]["id"], "ann");
-    assert_eq!(api.get("/readyz").await.ok(200)["redis"], "ok");
+    let redis_is_ok = async || (api.get("/readyz").await.ok(200)["redis"] == "ok").then_some(());
+    eventually("Redis is connected", redis_is_ok).await;
     process.signal("TERM");
     let (status, log) = process.ended();
     assert!(status.success(), "{log}");
