@@ -93,6 +93,20 @@ impl StopSignal {
     }
 }
 
+/// Takes as many open files as the system grants: what a process starts with is often 1,024, for the sake of old programs
+/// that could not count further. Warns if that is too few for so many connections.
+pub fn take_open_files(connections: u32) {
+    /// For everything but connections of clients: the database's, Redis's, files.
+    const OTHERS: u64 = 100;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) if granted >= u64::from(connections) + OTHERS => {}
+        Ok(granted) => {
+            tracing::warn!(granted, connections, "the system grants fewer open files than MAX_CONNECTIONS needs");
+        }
+        Err(error) => tracing::warn!(%error, "the number of open files stays as it is"),
+    }
+}
+
 /// A file size limit then fails the write, which is answered, instead of ending the process.
 pub fn survive_file_size_limit() -> std::io::Result<()> {
     /// SIGXFSZ, "file size limit exceeded", on Linux.

@@ -45,12 +45,14 @@ async fn run(config: Config) -> Result<bool, StartError> {
     match &config.command {
         None => {
             let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
+            let connections = config.limits.max_connections;
             // Before there is anything to stop: whoever hears that it is ready may stop it at once.
             let mut stop_signal = StopSignal::listen().map_err(StartError::Signals)?;
             let server = tokio::select! {
                 server = Server::start_on(config::passed_listener()?, config) => server?,
                 () = stop_signal.received() => return Ok(true),
             };
+            lifecycle::take_open_files(connections);
             println!("Tidings is listening on {}", server.url());
             systemd.ready(&server.url());
             tokio::select! {
