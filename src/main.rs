@@ -43,31 +43,7 @@ async fn main() -> ExitCode {
 #[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
 async fn run(config: Config) -> Result<bool, StartError> {
     match &config.command {
-        None => {
-            let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
-            let connections = config.limits.max_connections;
-            // Before there is anything to stop: whoever hears that it is ready may stop it at once.
-            let mut stop_signal = StopSignal::listen().map_err(StartError::Signals)?;
-            let server = tokio::select! {
-                server = Server::start_on(config::passed_listener()?, config) => server?,
-                () = stop_signal.received() => return Ok(true),
-            };
-            lifecycle::take_open_files(connections);
-            println!("Tidings is listening on {}", server.url());
-            systemd.ready(&server.url());
-            tokio::select! {
-                () = stop_signal.received() => {}
-                () = systemd.watch(|| server.is_alive()) => {}
-            }
-            tracing::info!("stopping");
-            systemd.stopping();
-            let mut stop = pin!(server.shut_down());
-            return Ok(tokio::select! {
-                ended = &mut stop => ended,
-                // A stop has a deadline of its own, and accepts nothing any more.
-                () = systemd.watch(async || true) => stop.await,
-            });
-        }
+        None => return serve(config).await,
         Some(Command::Migrate) => {
             server::migrate(&config).await?;
             println!("The schema is up to date.");
@@ -76,6 +52,34 @@ async fn run(config: Config) -> Result<bool, StartError> {
         Some(command @ Command::Token { .. }) => println!("{}", token(&config, command)?),
     }
     Ok(true)
+}
+
+/// Serves until a signal; returns whether all that was begun has ended.
+#[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
+async fn serve(config: Config) -> Result<bool, StartError> {
+    let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
+    let connections = config.limits.max_connections;
+    // Before there is anything to stop: whoever hears that it is ready may stop it at once.
+    let mut stop_signal = StopSignal::listen().map_err(StartError::Signals)?;
+    let server = tokio::select! {
+        server = Server::start_on(config::passed_listener()?, config) => server?,
+        () = stop_signal.received() => return Ok(true),
+    };
+    lifecycle::take_open_files(connections);
+    println!("Tidings is listening on {}", server.url());
+    systemd.ready(&server.url());
+    tokio::select! {
+        () = stop_signal.received() => {}
+        () = systemd.watch(|| server.is_alive()) => {}
+    }
+    tracing::info!("stopping");
+    systemd.stopping();
+    let mut stop = pin!(server.shut_down());
+    Ok(tokio::select! {
+        ended = &mut stop => ended,
+        // A stop has a deadline of its own, and accepts nothing any more.
+        () = systemd.watch(async || true) => stop.await,
+    })
 }
 
 /// A token as the application would sign it.
