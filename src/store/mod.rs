@@ -22,6 +22,7 @@ mod reading;
 mod rooms;
 mod rows;
 mod sqlite;
+mod transfer;
 mod users;
 mod writer;
 
@@ -38,6 +39,10 @@ use writer::{Turn, Writer};
 pub use administration::{WantedMember, WantedRoom};
 pub use moderation::Ruling;
 pub use opening::{OpenError, Settings};
+pub use transfer::{
+    BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,
+    RoomRecord, UserRecord,
+};
 
 /// Where a page of rooms goes on: after the room of this time and id.
 pub type RoomCursor = (i64, RoomId);
