@@ -11,10 +11,13 @@
 
 mod access;
 mod administration;
+mod adoption;
 mod database;
+mod inspection;
 mod members;
 mod messages;
 mod moderation;
+mod old;
 mod opening;
 mod postgres;
 mod quota;
@@ -37,7 +40,10 @@ use database::Database;
 use writer::{Turn, Writer};
 
 pub use administration::{WantedMember, WantedRoom};
+pub use adoption::{Adopted, ForeignMember, ForeignRoom, MembersAdopted, Part, Positions};
+pub use inspection::{Inspection, PostgresFacts, SchemaFacts, SqliteFacts, inspect};
 pub use moderation::Ruling;
+pub use old::{OldCounts, OldMember, OldMessage, OldRoom, OldSource, OldUser};
 pub use opening::{OpenError, Settings};
 pub use transfer::{
     BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,

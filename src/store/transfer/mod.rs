@@ -12,6 +12,7 @@ use crate::model::{MessageId, Moderation, RoomId};
 use crate::store::database::{Connection, Sql};
 
 pub use export::Export;
+pub(in crate::store) use import::insert_users;
 pub use import::{ImportBegun, Merged};
 pub use records::{
     BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord,
