@@ -328,7 +328,9 @@ pub async fn renew_history(config: &Config) -> Result<History, StartError> {
 /// Refuses what cannot work before anything is opened, as a start does.
 pub fn check_settings(config: &Config) -> Result<(), ConfigError> {
     config.check()?;
-    keys(config, &config.identity()?)?;
+    if let Identity::Tokens(tokens) = config.identity()? {
+        Auth::new(&tokens)?;
+    }
     redis(config)?;
     screen(config)?;
     Ok(())

@@ -18,7 +18,7 @@ pub enum Command {
     /// Prints a line for each thing that was looked at: ok, warning or failed, and what to do. Changes nothing, and may be
     /// run beside a running service. Ends with 0 if nothing failed, else with 1.
     Check,
-    /// Print a token signed with JWT_SECRET, for trying things out
+    /// Print a token signed with the secret of the settings, for trying things out
     Token(TokenArgs),
     /// Print a room's messages as they come, over a WebSocket to a running service
     ///
@@ -70,7 +70,7 @@ pub struct TokenArgs {
 /// A running service, and who asks it.
 #[derive(Clone, Args)]
 pub struct ServerArgs {
-    /// Where the service is, with its BASE_PATH if it has one
+    /// Where the service is, with the path in front of its routes, if it has one
     #[arg(long, env = "TIDINGS_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub url: String,
 
@@ -199,7 +199,7 @@ pub struct ImportArgs {
     pub old_database_url_file: Option<PathBuf>,
 
     /// What tables are called there, if not `ChatRoom`, `ChatMessage`, `ChatRoomMember`, `User` and `Partner`, such as
-    /// ChatRoom=chat_rooms,User=users; a view will do as well
+    /// `ChatRoom=chat_rooms,User=users`; a view will do as well
     #[arg(long, env = "OLD_TABLES", value_name = "MODEL=TABLE", value_delimiter = ',', conflicts_with = "file")]
     pub old_tables: Vec<String>,
 

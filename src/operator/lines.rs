@@ -15,7 +15,6 @@ pub(super) const VERSION: u32 = 1;
 /// A line.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[expect(clippy::large_enum_variant, reason = "there is one of them at a time")]
 pub(super) enum Line {
     /// What the file is.
     Export(Header),

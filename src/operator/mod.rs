@@ -92,7 +92,7 @@ pub async fn run(config: &Config, command: Command) -> Result<bool> {
             print("The schema is up to date.")?;
         }
         Command::NewHistory => print(&format!("The history is now {}.", server::renew_history(config).await?))?,
-        Command::Token(args) => print(&token::token(config, args)?)?,
+        Command::Token(args) => print(&token::token(config, &args)?)?,
         Command::Check => return check::run(config).await,
         Command::Tail(args) => return tail::run(args).await,
         Command::Send(args) => return send::run(args).await,

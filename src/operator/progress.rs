@@ -45,7 +45,7 @@ impl Progress {
     }
 
     fn line(&self, took: Duration) -> String {
-        let rate = self.done as u128 * 1000 / took.as_millis().max(1);
+        let rate = u128::from(self.done) * 1000 / took.as_millis().max(1);
         format!("{}: {} of {}, {rate}/s", self.what, self.done, self.total.max(self.done))
     }
 }

@@ -6,7 +6,7 @@ use crate::auth;
 use crate::config::{Config, ConfigError, Identity, TokenArgs};
 
 /// The token, signed with the secret of the settings.
-pub(super) fn token(config: &Config, args: TokenArgs) -> Result<String, ConfigError> {
+pub(super) fn token(config: &Config, args: &TokenArgs) -> Result<String, ConfigError> {
     let unsigned = || ConfigError::new("JWT_SECRET", "is needed to sign a token with");
     let Identity::Tokens(tokens) = config.identity()? else { return Err(unsigned()) };
     let mut claims = json!({ "exp": auth::in_days(args.days) });

@@ -47,7 +47,7 @@ pub use old::{OldCounts, OldMember, OldMessage, OldRoom, OldSource, OldUser};
 pub use opening::{OpenError, Settings};
 pub use transfer::{
     BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,
-    RoomRecord, UserRecord,
+    RoomRecord, UserRecord, hex,
 };
 
 /// Where a page of rooms goes on: after the room of this time and id.

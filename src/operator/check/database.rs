@@ -44,8 +44,8 @@ fn advice(error: &OpenError) -> &'static str {
 fn check_server(report: &mut Report, facts: &PostgresFacts) {
     let at = format!("PostgreSQL {} at {}", facts.version_text, facts.place);
     match facts.version {
-        ..OLDEST => report.fail(AREA, at, "PostgreSQL 12 or newer is needed, 14 or newer is tested"),
-        ..MAINTAINED => report.warn(AREA, at, "this version gets no more repairs; upgrade it"),
+        version if version < OLDEST => report.fail(AREA, at, "PostgreSQL 12 or newer is needed, 14 or newer is tested"),
+        version if version < MAINTAINED => report.warn(AREA, at, "this version gets no more repairs; upgrade it"),
         _ => report.ok(AREA, at),
     }
     if facts.is_read_only {

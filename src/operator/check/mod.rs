@@ -5,8 +5,8 @@ mod database;
 mod redis;
 mod settings;
 
-use super::{Result, print};
 use crate::config::Config;
+use crate::operator::{Result, print};
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

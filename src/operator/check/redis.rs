@@ -53,9 +53,9 @@ fn check_facts(report: &mut Report, facts: &Inspection, deadline: Duration) {
         (OLDEST, "6.0 or newer is needed, or Valkey")
     };
     if version(&facts.version) < oldest {
-        report.fail(AREA, what, advice)
+        report.fail(AREA, what, advice);
     } else {
-        report.ok(AREA, what)
+        report.ok(AREA, what);
     }
     if facts.role == "slave" {
         report.fail(

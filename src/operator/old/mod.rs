@@ -6,10 +6,10 @@ mod values;
 
 use std::collections::BTreeMap;
 
-use super::progress::Progress;
-use super::{Failure, Result, open, print};
 use crate::config::{Config, ConfigError, ImportArgs};
 use crate::model::{RoomId, RoomKind};
+use crate::operator::progress::Progress;
+use crate::operator::{Failure, Result, open, print};
 use crate::store::{OldRoom, OldSource, Part, Positions, Store};
 use table::Tally;
 
@@ -122,7 +122,7 @@ impl Import {
         let old_id = old.id.clone();
         let mut members = Vec::new();
         while let Some(member) = source.next_member(&old_id).await? {
-            match values::member(member) {
+            match values::member(&member) {
                 Some(member) => members.push(member),
                 None => self.tally.members.unusable += 1,
             }

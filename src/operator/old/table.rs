@@ -90,7 +90,7 @@ impl Tally {
     pub(super) fn lines(&self) -> Vec<String> {
         let fates = [&self.users, &self.rooms, &self.members, &self.messages];
         let row = |name: &str, value: &dyn Fn(&Fate) -> u64| {
-            let values: String = fates.iter().map(|fate| format!("{:>12}", value(fate))).collect();
+            let values = fates.map(|fate| format!("{:>12}", value(fate))).concat();
             format!("{name:32}{values}")
         };
         let heads: String = ["people", "rooms", "members", "messages"].map(|head| format!("{head:>12}")).concat();

@@ -8,7 +8,9 @@ use crate::model::user::{is_name, is_picture};
 use crate::model::{
     ContentType, Draft, MessageId, Moderation, Role, RoomId, RoomKind, Set, Timestamp, UserId, UserRole,
 };
-use crate::store::{ForeignMember, ForeignRoom, MessageRecord, OldMember, OldMessage, OldRoom, OldUser, UserRecord};
+use crate::store::{
+    ForeignMember, ForeignRoom, MessageRecord, OldMember, OldMessage, OldRoom, OldUser, UserRecord, hex,
+};
 
 /// Longest name, in characters.
 const NAME_CHARS: usize = 80;
@@ -50,7 +52,7 @@ fn picture(given: Option<String>) -> Option<String> {
 }
 
 /// A member; nothing if their id is none here.
-pub(super) fn member(old: OldMember) -> Option<ForeignMember> {
+pub(super) fn member(old: &OldMember) -> Option<ForeignMember> {
     Some(ForeignMember {
         user_id: user_id(&old.user_id)?,
         role: match old.role.as_deref() {
@@ -163,7 +165,7 @@ fn hash(message: &MessageRecord) -> String {
         reply_to: message.reply_to.clone(),
         metadata: message.metadata.clone(),
     };
-    draft.hash().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&draft.hash())
 }
 
 #[cfg(test)]

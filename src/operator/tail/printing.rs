@@ -46,7 +46,8 @@ pub(super) fn line(message: &Printed, is_new: bool) -> String {
     }
     let edited = if message.edited_at.is_some() { " (edited)" } else { "" };
     let changed = if is_new || !edited.is_empty() { "" } else { " (changed)" };
-    let given = message.reactions.iter().map(|r| format!(" [{} {}]", shown(&r.emoji), r.count)).collect::<String>();
+    let given =
+        message.reactions.iter().map(|r| format!(" [{} {}]", shown(&r.emoji), r.count)).collect::<Vec<_>>().concat();
     format!("{head} {name}{edited}{changed}: {content}{given}")
 }
 

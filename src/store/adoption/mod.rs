@@ -8,17 +8,18 @@ use std::collections::HashMap;
 
 use serde_json::json;
 
-use super::administration::move_users;
-use super::database::{Connection, Sql, in_list, of_rows};
-use super::members::{find_target, insert, take_out};
-use super::reading::list;
-use super::rooms::direct_pair;
-use super::rows::{InRoom, find_room, move_head, number, sql};
-use super::transfer::{MessageRecord, encode, insert_messages};
-use super::writer::Turn;
-use super::{Store, transfer};
 use crate::error::{Error, Result};
 use crate::model::{EventKind, MessageId, RoomId, RoomKind, SystemEvent, Timestamp, UserChangeKind, UserId};
+use crate::store::Store;
+use crate::store::administration::move_users;
+use crate::store::database::{Connection, Row, Sql, in_list, of_rows};
+use crate::store::members::{find_target, insert, take_out};
+use crate::store::reading::list;
+use crate::store::rooms::direct_pair;
+use crate::store::rows::{InRoom, find_room, move_head, number, sql};
+use crate::store::transfer::{MessageRecord, UserRecord, encode, insert_messages, insert_users};
+use crate::store::users::insert_stub;
+use crate::store::writer::Turn;
 use positions::Placed;
 
 pub use positions::{ForeignMember, Positions};
@@ -97,8 +98,8 @@ pub struct MembersAdopted {
 
 impl Store {
     /// Makes people who are not known yet; returns how many were new.
-    pub async fn adopt_users(&self, users: Vec<super::UserRecord>) -> Result<u64> {
-        self.writer.run(Turn::Free, move |tx| Box::pin(async move { transfer::insert_users(tx, &users).await })).await
+    pub async fn adopt_users(&self, users: Vec<UserRecord>) -> Result<u64> {
+        self.writer.run(Turn::Free, move |tx| Box::pin(async move { insert_users(tx, &users).await })).await
     }
 
     /// Takes in a part of a room.
@@ -182,16 +183,15 @@ async fn append(
     let mut new = Vec::with_capacity(messages.len());
     for mut message in messages {
         let there = message.created_at;
-        let (place, at) = match known.get(message.id.as_str()) {
-            Some(known) => *known,
-            None => {
-                seq += 1;
-                rev += 1;
-                let at = last.map_or(there.0, |last| there.0.max(last + 1));
-                last = Some(at);
-                (message.seq, message.rev, message.created_at) = (seq, rev, Timestamp(at));
-                (seq, at)
-            }
+        let (place, at) = if let Some(known) = known.get(message.id.as_str()) {
+            *known
+        } else {
+            seq += 1;
+            rev += 1;
+            let at = last.map_or(there.0, |last| there.0.max(last + 1));
+            last = Some(at);
+            (message.seq, message.rev, message.created_at) = (seq, rev, Timestamp(at));
+            (seq, at)
         };
         let is_late = at - there.0 >= LATE;
         if !is_late {
@@ -364,7 +364,7 @@ async fn changed_here(tx: &mut Connection, room: &RoomId, user: &UserId) -> Resu
         .bind(format!("{OURS}%"))
         .fetch_all()
         .await?;
-    let tells = |row: &super::database::Row| -> Result<bool> {
+    let tells = |row: &Row| -> Result<bool> {
         let metadata: String = row.try_get("metadata")?;
         // `_` of an id stands for any character in the pattern.
         Ok(serde_json::from_str::<SystemEvent>(&metadata).is_ok_and(|event| event.user_id == *user))
@@ -378,7 +378,7 @@ async fn changed_here(tx: &mut Connection, room: &RoomId, user: &UserId) -> Resu
 }
 
 async fn add(tx: &mut Connection, room: &mut InRoom, member: &ForeignMember, last_read_seq: u64) -> Result<()> {
-    super::users::insert_stub(tx, &member.user_id, None).await?;
+    insert_stub(tx, &member.user_id, None).await?;
     let target = find_target(tx, &room.id.clone(), &member.user_id).await?;
     let event = SystemEvent::new(EventKind::Added, member.user_id.clone(), room.user.id.clone());
     let told = room.write_event(tx, &event, &target.name).await?;

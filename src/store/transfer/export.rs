@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::records::hex;
 use super::{BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord};
 use crate::error::{Error, Result};
 use crate::model::{ContentType, Decision, FlaggedBy, History, QuotaName, Role, RoomId, Timestamp, UserId};
@@ -195,7 +196,7 @@ fn message(row: &Row, room: &RoomId) -> Result<MessageRecord> {
         seq: m.seq,
         rev: m.rev,
         id: m.id,
-        hash: row.try_get::<Vec<u8>>("hash")?.iter().map(|byte| format!("{byte:02x}")).collect(),
+        hash: hex(&row.try_get::<Vec<u8>>("hash")?),
         sender_id: m.sender_id,
         sender_name: m.sender_name,
         sender_avatar_url: m.sender_avatar_url,

@@ -15,7 +15,7 @@ pub use export::Export;
 pub(in crate::store) use import::insert_users;
 pub use import::{ImportBegun, Merged};
 pub use records::{
-    BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord,
+    BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord, hex,
 };
 
 /// Rows of a statement as a JSON list of lists.
