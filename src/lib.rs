@@ -23,6 +23,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod model;
 pub mod moderation;
+pub mod operator;
 pub mod outbound;
 pub mod presence;
 pub mod protocol;

@@ -5,12 +5,12 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
-use serde_json::json;
-use tidings::config::{self, Command, ConfigError, Identity, Supervisor};
+use tidings::config::{self, Command, Supervisor};
 use tidings::lifecycle::{self, StopSignal};
+use tidings::operator::{self, Failure};
 use tidings::server::{self, StartError};
 use tidings::systemd::Systemd;
-use tidings::{Config, Server, auth, telemetry};
+use tidings::{Config, Server, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,36 +22,18 @@ async fn main() -> ExitCode {
     if let Err(error) = lifecycle::survive_file_size_limit() {
         tracing::warn!(%error, "a file size limit would end the process");
     }
-    match run(config).await {
+    let done = match config.command.clone() {
+        None | Some(Command::Serve) => serve(config).await.map_err(Failure::from),
+        Some(command) => operator::run(&config, command).await,
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => {
-            eprintln!("Stopped, but some work did not end in time and was cut off.");
-            ExitCode::FAILURE
-        }
-        Err(error @ StartError::Config(_)) => {
-            eprintln!("{error}");
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.exit_code())
         }
     }
-}
-
-/// Returns whether all that was begun has ended.
-#[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
-async fn run(config: Config) -> Result<bool, StartError> {
-    match &config.command {
-        None => return serve(config).await,
-        Some(Command::Migrate) => {
-            server::migrate(&config).await?;
-            println!("The schema is up to date.");
-        }
-        Some(Command::RenewHistory) => println!("The history is now {}.", server::renew_history(&config).await?),
-        Some(command @ Command::Token { .. }) => println!("{}", token(&config, command)?),
-    }
-    Ok(true)
 }
 
 /// Serves until a signal; returns whether all that was begun has ended.
@@ -75,32 +57,13 @@ async fn serve(config: Config) -> Result<bool, StartError> {
     tracing::info!("stopping");
     systemd.stopping();
     let mut stop = pin!(server.shut_down());
-    Ok(tokio::select! {
+    let ended = tokio::select! {
         ended = &mut stop => ended,
         // A stop has a deadline of its own, and accepts nothing any more.
         () = systemd.watch(async || true) => stop.await,
-    })
-}
-
-/// A token as the application would sign it.
-fn token(config: &Config, command: &Command) -> Result<String, ConfigError> {
-    let Command::Token { user, application, name, role, days } = command else { return Ok(String::new()) };
-    let unsigned = || ConfigError::new("JWT_SECRET", "is needed to sign a token with");
-    let Identity::Tokens(tokens) = config.identity()? else { return Err(unsigned()) };
-    let mut claims = json!({ "exp": auth::in_days(*days) });
-    let scope = application.then(|| auth::application_scope().to_owned());
-    let settings = &config.identity;
-    for (claim, value) in [
-        ("sub", user),
-        ("scope", &scope),
-        (&settings.claim_name, name),
-        (&settings.claim_role, role),
-        ("iss", &tokens.issuer),
-        ("aud", &tokens.audience),
-    ] {
-        if let Some(value) = value {
-            claims[claim] = json!(value);
-        }
+    };
+    if !ended {
+        eprintln!("Stopped, but some work did not end in time and was cut off.");
     }
-    auth::mint_for(&tokens, &claims).ok_or_else(unsigned)
+    Ok(ended)
 }

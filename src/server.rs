@@ -102,7 +102,7 @@ impl Server {
         let keys = keys(&config, &identity)?;
         let redis = redis(&config)?;
         let screen = screen(&config)?;
-        let store = Store::open(&database(&config)?).await?;
+        let store = Store::open(&store_settings(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
         let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
@@ -253,14 +253,16 @@ async fn broker_ready(chat: &Chat) {
 
 /// Redis, if it is set; not connected yet.
 fn redis(config: &Config) -> Result<Option<Redis>, ConfigError> {
-    let Some(url) = config.redis_url()? else { return Ok(None) };
-    let settings = redis::Settings {
-        url,
-        prefix: config.redis_prefix.clone(),
-        deadline: Duration::from_millis(config.redis_deadline_ms),
-    };
+    let Some(settings) = redis_settings(config)? else { return Ok(None) };
     // The address itself is not shown: it may hold a password.
     Redis::new(&settings).map(Some).map_err(|error| ConfigError::new("REDIS_URL", error))
+}
+
+/// How to reach Redis, if it is set.
+pub fn redis_settings(config: &Config) -> Result<Option<redis::Settings>, ConfigError> {
+    let Some(url) = config.redis_url()? else { return Ok(None) };
+    let deadline = Duration::from_millis(config.redis_deadline_ms);
+    Ok(Some(redis::Settings { url, prefix: config.redis_prefix.clone(), deadline }))
 }
 
 /// What is asked before a message is written.
@@ -345,21 +347,32 @@ async fn authentication(
 
 /// Brings the schema up to date and ends.
 pub async fn migrate(config: &Config) -> Result<(), StartError> {
-    let settings = store::Settings { auto_migrate: true, ..database(config)? };
+    let settings = store::Settings { auto_migrate: true, ..store_settings(config)? };
     Store::open(&settings).await?.close().await;
     Ok(())
 }
 
 /// Gives the database a new history and ends: after a restore no cursor of before means anything any more.
 pub async fn renew_history(config: &Config) -> Result<History, StartError> {
-    let store = Store::open(&database(config)?).await?;
+    let store = Store::open(&store_settings(config)?).await?;
     let history = store.renew_history().await.map_err(StartError::Prepare)?;
     store.close().await;
     Ok(history)
 }
 
+/// Refuses what cannot work before anything is opened, as a start does.
+pub fn check_settings(config: &Config) -> Result<(), ConfigError> {
+    config.check()?;
+    if let Identity::Tokens(tokens) = config.identity()? {
+        Auth::new(&tokens)?;
+    }
+    redis(config)?;
+    screen(config)?;
+    Ok(())
+}
+
 /// How to open the database.
-fn database(config: &Config) -> Result<store::Settings, ConfigError> {
+pub fn store_settings(config: &Config) -> Result<store::Settings, ConfigError> {
     Ok(store::Settings {
         url: config.database_url()?,
         auto_migrate: config.auto_migrate == Switch::On,

@@ -14,6 +14,7 @@ mod faults;
 mod invariants;
 mod moderation;
 mod operations;
+mod operator;
 mod process;
 mod properties;
 mod protocol;
