@@ -1,0 +1,54 @@
+//! Measures Tidings beside the floor and beside what else one might use, in one run: `tidings-bench --help`.
+//! Everything is started, measured from outside and ended here, on this machine; README.md says how to read the result.
+#![expect(clippy::cast_precision_loss, reason = "counts become figures; none is near 2^53")]
+
+mod calls;
+mod load;
+mod measure;
+mod options;
+mod peers;
+mod progress;
+mod report;
+mod rounds;
+mod scenario;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use options::Options;
+
+/// Why a measurement could not be made, for whoever started it.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+/// Measures Tidings beside the floor and beside what else one might use.
+#[derive(Parser)]
+#[command(name = "tidings-bench", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Messages to rooms full of subscribers: A, B and A-max
+    FanOut(Options),
+    /// A server that a measurement starts for itself
+    #[command(hide = true)]
+    Serve { role: serve::Role },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::FanOut(options) => rounds::fan_out(&options),
+        Task::Serve { role } => serve::serve(role),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

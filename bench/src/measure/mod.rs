@@ -1,0 +1,11 @@
+//! What is measured, and how it becomes a figure. Knows neither servers nor scenarios.
+
+mod histogram;
+mod order;
+mod process;
+mod statistics;
+
+pub(crate) use histogram::Histogram;
+pub(crate) use order::{Order, Tally};
+pub(crate) use process::{Cpu, Usage, memory};
+pub(crate) use statistics::Spread;

@@ -1,0 +1,115 @@
+//! What a process costs, read from outside in /proc: with it count all that it started, since some peers are several.
+
+use std::fs;
+use std::ops::Sub;
+
+/// What the kernel counts processor time in, each second; Linux has no other value for programs.
+const TICKS: f64 = 100.0;
+
+/// Processor time in seconds: in the program, and in the kernel for it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Cpu {
+    pub(crate) user: f64,
+    pub(crate) system: f64,
+}
+
+impl Cpu {
+    pub(crate) fn total(self) -> f64 {
+        self.user + self.system
+    }
+}
+
+impl Sub for Cpu {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self { user: self.user - earlier.user, system: self.system - earlier.system }
+    }
+}
+
+/// The processor time of several processes and their descendants.
+pub(crate) fn usage(processes: &[u32]) -> Cpu {
+    let mut sum = Cpu::default();
+    for process in with_descendants(processes) {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        if let Some(cpu) = times(&text) {
+            sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
+        }
+    }
+    sum
+}
+
+/// The processor time of this process.
+pub(crate) fn myself() -> Cpu {
+    times(&fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default()
+}
+
+/// Bytes of memory that several processes and their descendants have in use. What they share counts for each, so that only differences mean something
+pub(crate) fn memory(processes: &[u32]) -> u64 {
+    let one = |process: u32| {
+        let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+        resident(&rollup).unwrap_or(0)
+    };
+    with_descendants(processes).into_iter().map(one).sum()
+}
+
+/// Of /proc/PID/stat: the name may hold anything, but ends with the last parenthesis.
+fn times(stat: &str) -> Option<Cpu> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut seconds = || fields.next()?.parse::<f64>().ok().map(|ticks| ticks / TICKS);
+    Some(Cpu { user: seconds()?, system: seconds()? })
+}
+
+/// Of /proc/PID/smaps_rollup, in bytes.
+fn resident(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
+    let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn with_descendants(processes: &[u32]) -> Vec<u32> {
+    let mut all = processes.to_vec();
+    let mut looked = 0;
+    while let Some(process) = all.get(looked).copied() {
+        looked += 1;
+        for task in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            all.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+        }
+    }
+    all
+}
+
+/// A look at processes: what they have used so far.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    pub(crate) at: std::time::Instant,
+    pub(crate) servers: Cpu,
+    pub(crate) client: Cpu,
+}
+
+impl Usage {
+    pub(crate) fn now(processes: &[u32]) -> Self {
+        Self { at: std::time::Instant::now(), servers: usage(processes), client: myself() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_move_the_fields() {
+        let stat = "12 (a) b (c)) S 1 1 1 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 100 1 1";
+        let cpu = times(stat).expect("a stat");
+        assert_eq!((cpu.user, cpu.system), (2.5, 0.5));
+        assert!(times("no stat").is_none());
+    }
+
+    #[test]
+    fn memory_is_read_in_bytes() {
+        assert_eq!(resident("00400000-7ff r\nRss:   40 kB\nPss:   30 kB\n"), Some(40 << 10));
+        assert!(memory(&[std::process::id()]) > 100_000);
+    }
+}

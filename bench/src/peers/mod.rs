@@ -1,0 +1,105 @@
+//! The servers that are measured: Tidings, the floor below it, and what else one might use. Each is a child of this
+//! process, listens on this machine only, and ends with it.
+
+mod child;
+mod databases;
+mod dialect;
+mod tidings;
+
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+
+pub(crate) use child::Child;
+pub(crate) use dialect::{Dialect, Follow, Heard, Joined, Outgoing, Reader, number_of};
+pub(crate) use tidings::{Person, Tidings};
+
+use crate::{Failure, Options};
+
+/// What can be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
+pub(crate) enum Peer {
+    /// One bare `send` of one ready frame for each socket; for polls, one ready answer
+    Floor,
+    /// Tidings alone, on `SQLite`
+    Tidings,
+    /// Tidings on `PostgreSQL` and Redis
+    TidingsPostgres,
+    /// Bun's own publish
+    Bun,
+    /// nginx with the Nchan module
+    Nchan,
+    /// Node with `ws`
+    NodeWs,
+    /// Node with Socket.IO, WebSockets only
+    SocketIo,
+    /// axum's WebSocket and tokio's broadcast, as their examples do it
+    AxumBroadcast,
+    /// A static answer of plain hyper, for polls
+    Hyper,
+}
+
+impl Peer {
+    /// As it is called on the command line, in tables and in results.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_tidings(self) -> bool {
+        matches!(self, Self::Tidings | Self::TidingsPostgres)
+    }
+}
+
+/// A server that listens.
+pub(crate) struct Server {
+    pub(crate) peer: Peer,
+    pub(crate) address: SocketAddr,
+    pub(crate) dialect: Dialect,
+    /// What is measured of it.
+    pub(crate) processes: Vec<u32>,
+    kept: Kept,
+}
+
+/// What has to live as long as the server does.
+enum Kept {
+    Tidings(Box<Tidings>),
+    Child(#[expect(dead_code, reason = "kept until it is dropped")] Child),
+}
+
+impl Server {
+    /// Starts it, fresh and empty.
+    pub(crate) fn start(peer: Peer, options: &Options) -> Result<Self, Failure> {
+        match peer {
+            Peer::Tidings | Peer::TidingsPostgres => {
+                let tidings = Tidings::start(options, peer == Peer::TidingsPostgres)?;
+                Ok(Self {
+                    peer,
+                    address: tidings.address(),
+                    dialect: Dialect::Tidings,
+                    processes: tidings.processes(),
+                    kept: Kept::Tidings(Box::new(tidings)),
+                })
+            }
+            Peer::Floor | Peer::AxumBroadcast | Peer::Hyper => {
+                let own = std::env::current_exe()?;
+                let name = peer.name();
+                Self::plain(peer, Child::new(&own).pinned(options.pins().server).start(&["serve", &name])?)
+            }
+            Peer::Bun | Peer::NodeWs | Peer::SocketIo | Peer::Nchan => Err(format!("{peer:?} is not there yet").into()),
+        }
+    }
+
+    fn plain(peer: Peer, mut child: Child) -> Result<Self, Failure> {
+        let address = child.address()?;
+        let processes = vec![child.id()];
+        Ok(Self { peer, address, dialect: Dialect::Plain, processes, kept: Kept::Child(child) })
+    }
+
+    /// Tidings, if that is what it is.
+    pub(crate) fn tidings(&mut self) -> Option<&mut Tidings> {
+        match &mut self.kept {
+            Kept::Tidings(tidings) => Some(tidings),
+            Kept::Child(_) => None,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What becomes of figures: samples as lines of JSON, tables, and a picture. Nothing is measured here.
+
+mod figures;
+mod results;
+mod table;
+
+pub(crate) use figures::{Figures, Sample};
+pub(crate) use results::{Machine, Results};
+pub(crate) use table::{Column, table};

@@ -1,0 +1,6 @@
+//! What is measured of servers: each file is a scenario, and says what it does to a server and which figures come of it.
+
+mod audience;
+pub(crate) mod fan_out;
+mod publishers;
+mod stage;
