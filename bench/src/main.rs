@@ -34,6 +34,12 @@ struct Arguments {
 enum Task {
     /// Messages to rooms full of subscribers: A, B and A-max
     FanOut(Options),
+    /// Connections that do nothing: memory, and what it takes to connect
+    Idle(Options),
+    /// Polls of what has not changed, 12,000 each second
+    Polls(Options),
+    /// Acknowledged sends, in one room and in 20
+    Sends(Options),
     /// A server that a measurement starts for itself
     #[command(hide = true)]
     Serve { role: serve::Role },
@@ -42,6 +48,9 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::FanOut(options) => rounds::fan_out(&options),
+        Task::Idle(options) => rounds::idle(&options),
+        Task::Polls(options) => rounds::polls(&options),
+        Task::Sends(options) => rounds::sends(&options),
         Task::Serve { role } => serve::serve(role),
     };
     match done {

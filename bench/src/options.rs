@@ -27,6 +27,22 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 10.0)]
     pub(crate) seconds: f64,
 
+    /// How many connect, where they do nothing
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) connections: usize,
+
+    /// Who sends
+    #[arg(long, default_value_t = 64)]
+    pub(crate) writers: usize,
+
+    /// What each of them has under way at once
+    #[arg(long, default_value_t = 4)]
+    pub(crate) outstanding: usize,
+
+    /// Sends or polls each second, on schedule; sends come as fast as they are acknowledged without it
+    #[arg(long)]
+    pub(crate) rate: Option<f64>,
+
     /// The program; else target/release/tidings
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,

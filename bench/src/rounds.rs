@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::peers::{Child, Peer};
 use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, table};
-use crate::scenario::fan_out;
+use crate::scenario::{fan_out, idle, polls, sends};
 use crate::{Failure, Options};
 
 const FAN_OUT: &[Column] = &[
@@ -36,6 +36,79 @@ pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
     let cases: Vec<_> = cases.map(|case| (case.name.to_owned(), case.pinned, case)).collect();
     play("fan-out", options, &peers, FAN_OUT, &cases, |case, peer, options, progress| {
         fan_out::run(*case, peer, options, progress)
+    })
+}
+
+const IDLE: &[Column] = &[
+    Column::spread("bytes/connection", "bytes_per_connection"),
+    Column::median("connects/s", "connects_per_s"),
+    Column::spread("CPU µs/connect", "connect_us"),
+    Column::median("again: connects/s", "again_per_s"),
+    Column::median("CPU µs/connect", "again_us"),
+    Column::median("CPU µs/s when idle", "idle_us_per_s"),
+    Column::median("MiB at rest", "at_rest_mib"),
+    Column::median("client cores", "client_cores"),
+    Column::most("closed", "closed"),
+];
+
+const POLLS: &[Column] = &[
+    Column::spread("CPU µs/poll", "cpu_us"),
+    Column::times("× hyper", "cpu_us", "hyper"),
+    Column::times("× floor", "cpu_us", "floor"),
+    Column::median("of it user", "user_us"),
+    Column::median("answers/s", "answers_per_s"),
+    Column::median("p50 ms", "p50_ms"),
+    Column::median("p99 ms", "p99_ms"),
+    Column::median("p99.9 ms", "p999_ms"),
+    Column::median("server cores", "server_cores"),
+    Column::median("client cores", "client_cores"),
+    Column::most("lost", "lost"),
+    Column::most("not 304", "refused"),
+    Column::most("closed", "closed"),
+];
+
+const SENDS: &[Column] = &[
+    Column::spread("acknowledged/s", "acknowledged_per_s"),
+    Column::median("p50 ms", "p50_ms"),
+    Column::median("p99 ms", "p99_ms"),
+    Column::median("longest ms", "longest_ms"),
+    Column::spread("CPU µs/send", "cpu_us"),
+    Column::median("databases' µs/send", "databases_us"),
+    Column::median("client cores", "client_cores"),
+    Column::most("lost", "lost"),
+    Column::most("refused", "refused"),
+];
+
+/// Idle connections, all in one room.
+pub(crate) fn idle(options: &Options) -> Result<(), Failure> {
+    let peers = or(&options.peers, &[Peer::Floor, Peer::Tidings, Peer::AxumBroadcast]);
+    let case = idle::Case { connections: options.connections, rooms: 1 };
+    let cases = [(format!("{} connections", case.connections), false, case)];
+    play("idle", options, &peers, IDLE, &cases, |case, peer, options, progress| {
+        idle::run(*case, peer, options, progress)
+    })
+}
+
+/// Unchanged polls.
+pub(crate) fn polls(options: &Options) -> Result<(), Failure> {
+    let peers = or(&options.peers, &[Peer::Floor, Peer::Hyper, Peer::Tidings]);
+    let rate = options.rate.unwrap_or(12_000.0);
+    let cases = [(format!("{rate} polls/s"), true, rate)];
+    play("polls", options, &peers, POLLS, &cases, |rate, peer, options, progress| {
+        polls::run(*rate, peer, options, progress)
+    })
+}
+
+/// Sends.
+pub(crate) fn sends(options: &Options) -> Result<(), Failure> {
+    let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+    let Options { writers, outstanding, rate, .. } = *options;
+    let cases = [("one room", 1), ("20 rooms", 20)].into_iter().filter(|(name, _)| options.wants(name));
+    let case =
+        |(name, rooms): (&str, usize)| (name.to_owned(), false, sends::Case { rooms, writers, outstanding, rate });
+    let cases: Vec<_> = cases.map(case).collect();
+    play("sends", options, &peers, SENDS, &cases, |case, peer, options, progress| {
+        sends::run(*case, peer, options, progress)
     })
 }
 

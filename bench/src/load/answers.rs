@@ -36,9 +36,9 @@ pub(crate) fn take(bytes: &[u8]) -> Answer<'_> {
 /// The value of a header of an answer's head.
 pub(crate) fn header<'a>(head: &'a [u8], name: &str) -> Option<&'a str> {
     let lines = head.split(|byte| *byte == b'\n').skip(1);
-    lines.filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':')).find_map(|(found, value)| {
-        found.trim().eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+    lines
+        .filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'))
+        .find_map(|(found, value)| found.trim().eq_ignore_ascii_case(name).then(|| value.trim()))
 }
 
 #[cfg(test)]

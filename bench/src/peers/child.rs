@@ -130,7 +130,8 @@ impl Plan {
 
     /// Runs it to its end.
     pub(crate) fn run(self, arguments: &[&str]) -> Result<(), Failure> {
-        let output = self.command(arguments).output().map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let output =
+            self.command(arguments).output().map_err(|error| format!("{}: {error}", self.program.display()))?;
         if output.status.success() {
             return Ok(());
         }

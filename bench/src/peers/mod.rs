@@ -95,6 +95,15 @@ impl Server {
         Ok(Self { peer, address, dialect: Dialect::Plain, processes, kept: Kept::Child(child) })
     }
 
+    /// Starts Tidings anew on its data; other peers have none.
+    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
+        let Kept::Tidings(tidings) = &mut self.kept else { return Ok(()) };
+        tidings.restart()?;
+        self.address = tidings.address();
+        self.processes = tidings.processes();
+        Ok(())
+    }
+
     /// Tidings, if that is what it is.
     pub(crate) fn tidings(&mut self) -> Option<&mut Tidings> {
         match &mut self.kept {

@@ -150,7 +150,8 @@ impl Tidings {
             let path = format!("/api/chat/rooms/{room}/members/{}", person.id);
             Call::new("PUT", path, &person.token, "{}".to_owned())
         };
-        let rest = rooms.iter().flat_map(|(id, members)| members.iter().skip(MEMBERS_AT_ONCE).map(move |one| join(id, one)));
+        let rest =
+            rooms.iter().flat_map(|(id, members)| members.iter().skip(MEMBERS_AT_ONCE).map(move |one| join(id, one)));
         calls::all(self.address(), rest.collect(), WIDTH)
     }
 }

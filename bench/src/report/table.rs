@@ -108,7 +108,8 @@ pub(crate) fn table(samples: &[Sample], columns: &[Column]) -> String {
             let value = |of: &Vec<&Sample>| first.spread_of(of, &all).map_or(f64::INFINITY, |spread| spread.median);
             value(a).total_cmp(&value(b))
         });
-        let mut lines = vec![std::iter::once(case).chain(columns.iter().map(|column| column.title)).map(str::to_owned).collect()];
+        let mut lines =
+            vec![std::iter::once(case).chain(columns.iter().map(|column| column.title)).map(str::to_owned).collect()];
         lines.push(vec!["---".to_owned(); columns.len() + 1]);
         for (peer, of) in rows {
             let cells = columns.iter().map(|column| column.cell(&of, &all));
@@ -137,7 +138,8 @@ mod tests {
     #[test]
     fn a_ratio_is_to_the_same_round() {
         let samples = [sample("floor", 1, 2.0), sample("x", 1, 3.0), sample("floor", 2, 4.0), sample("x", 2, 4.0)];
-        let columns = [Column::spread("cpu", "cpu"), Column::times("x floor", "cpu", "floor"), Column::median("no", "no")];
+        let columns =
+            [Column::spread("cpu", "cpu"), Column::times("x floor", "cpu", "floor"), Column::median("no", "no")];
         let text = table(&samples, &columns);
         assert_eq!(
             text,

@@ -10,8 +10,9 @@ use crate::load::{Incoming, Link, Links, Request};
 use crate::measure::{Order, Tally};
 use crate::peers::{Dialect, Follow, Heard, Joined, Person, Reader, number_of};
 
-/// Connections on their way at once, unless all are to come at once.
-pub(crate) const AT_ONCE: usize = 256;
+/// Connections on their way at once, unless all are to come at once: fewer than the 128 that many servers let wait, since
+/// whoever does not fit there tries again after a second.
+pub(crate) const AT_ONCE: usize = 100;
 /// Without one that succeeds for so long, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,14 +64,31 @@ struct Item {
 
 impl Audience {
     /// Nobody is connected yet. `next` is the number that each room's next message will have, where servers do not say.
-    pub(crate) fn new(address: SocketAddr, dialect: Dialect, rooms: Vec<String>, seats: Vec<Seat>, next: &[u64]) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        dialect: Dialect,
+        rooms: Vec<String>,
+        seats: Vec<Seat>,
+        next: &[u64],
+    ) -> Self {
         let subscriber = |seat: Seat| {
             let order = Order::from(next[seat.room]);
             Subscriber { seat, link: None, ready: false, order, known: None }
         };
         let subscribers = seats.into_iter().map(subscriber).collect();
         let (reader, closed) = (Reader::default(), Vec::new());
-        Self { address, dialect, rooms, subscribers, owners: Vec::new(), first_link: 0, reader, ready: 0, closed, resets: 0 }
+        Self {
+            address,
+            dialect,
+            rooms,
+            subscribers,
+            owners: Vec::new(),
+            first_link: 0,
+            reader,
+            ready: 0,
+            closed,
+            resets: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

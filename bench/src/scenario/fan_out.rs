@@ -207,7 +207,9 @@ impl<'a> Run<'a> {
         let mut now = None;
         audience.on(number, link, incoming, &mut |Heard { number, .. }| {
             self.delivered += 1;
-            let Some((number, due)) = number.and_then(|number| Some((number, self.publishers.due(number)?))) else { return };
+            let Some((number, due)) = number.and_then(|number| Some((number, self.publishers.due(number)?))) else {
+                return;
+            };
             if self.counted_from.is_some_and(|from| due >= from) {
                 self.latency.record(now.get_or_insert_with(Instant::now).saturating_duration_since(due));
             }

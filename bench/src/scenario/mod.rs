@@ -2,5 +2,8 @@
 
 mod audience;
 pub(crate) mod fan_out;
+pub(crate) mod idle;
+pub(crate) mod polls;
 mod publishers;
+pub(crate) mod sends;
 mod stage;

@@ -58,7 +58,8 @@ async fn publish(State(rooms): State<Rooms>, upgrade: WebSocketUpgrade) -> Respo
 
 #[tokio::main]
 pub(super) async fn serve() -> Result<(), Failure> {
-    let app = Router::new().route("/sub/{room}", get(subscribe)).route("/pub", get(publish)).with_state(Rooms::default());
+    let app =
+        Router::new().route("/sub/{room}", get(subscribe)).route("/pub", get(publish)).with_state(Rooms::default());
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     super::listening(listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)

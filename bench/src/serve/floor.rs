@@ -139,7 +139,9 @@ impl Floor {
     }
 
     fn publish(&mut self, text: &[u8]) {
-        let Some((room, payload)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once(' ')) else { return };
+        let Some((room, payload)) = std::str::from_utf8(text).ok().and_then(|text| text.split_once(' ')) else {
+            return;
+        };
         let frame = frames::ready(payload.as_bytes());
         for number in self.rooms.get(room).into_iter().flatten() {
             if let Some(socket) = &mut self.sockets[*number] {
