@@ -3,11 +3,15 @@
 
 use std::path::Path;
 
-use crate::peers::{Child, Peer};
+use crate::peers::{Child, Peer, version};
 use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, table};
 use crate::scenario::{fan_out, idle, polls, sends};
 use crate::{Failure, Options};
+
+/// Who can relay messages.
+const RELAYS: &[Peer] =
+    &[Peer::Floor, Peer::Tidings, Peer::Bun, Peer::Nchan, Peer::NodeWs, Peer::SocketIo, Peer::AxumBroadcast];
 
 const FAN_OUT: &[Column] = &[
     Column::spread("CPU µs/delivery", "cpu_us"),
@@ -31,7 +35,7 @@ const FAN_OUT: &[Column] = &[
 
 /// Fan-out, case by case.
 pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::Floor, Peer::Tidings, Peer::AxumBroadcast]);
+    let peers = or(&options.peers, RELAYS);
     let cases = fan_out::CASES.into_iter().filter(|case| options.wants(case.name));
     let cases: Vec<_> = cases.map(|case| (case.name.to_owned(), case.pinned, case)).collect();
     play("fan-out", options, &peers, FAN_OUT, &cases, |case, peer, options, progress| {
@@ -81,7 +85,7 @@ const SENDS: &[Column] = &[
 
 /// Idle connections, all in one room.
 pub(crate) fn idle(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::Floor, Peer::Tidings, Peer::AxumBroadcast]);
+    let peers = or(&options.peers, RELAYS);
     let case = idle::Case { connections: options.connections, rooms: 1 };
     let cases = [(format!("{} connections", case.connections), false, case)];
     play("idle", options, &peers, IDLE, &cases, |case, peer, options, progress| {
@@ -125,7 +129,8 @@ fn play<C>(
     cases: &[(String, bool, C)],
     mut run: impl FnMut(&C, Peer, &Options, &mut Progress) -> Result<Figures, Failure>,
 ) -> Result<(), Failure> {
-    let machine = Machine::look(Vec::new());
+    let versions = peers.iter().filter_map(|peer| Some((peer.name(), version(*peer, options)?))).collect();
+    let machine = Machine::look(versions);
     let mut results = Results::new(&options.results, scenario, &machine)?;
     let mut progress = Progress::new();
     for (name, pinned, case) in cases {

@@ -101,7 +101,7 @@ pub(crate) fn program(name: &str, package: &str) -> Result<PathBuf, Failure> {
 }
 
 /// The user and group that need no rights, if this process is root: PostgreSQL refuses to run as root.
-pub(crate) fn unprivileged() -> Option<(String, String)> {
+fn unprivileged() -> Option<(String, String)> {
     let id = |arguments: &[&str]| {
         let output = Command::new("id").args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -4,14 +4,17 @@
 mod child;
 mod databases;
 mod dialect;
+mod others;
 mod tidings;
 
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
+use tempfile::TempDir;
 
 pub(crate) use child::Child;
 pub(crate) use dialect::{Dialect, Follow, Heard, Joined, Outgoing, Reader, number_of};
+pub(crate) use others::version;
 pub(crate) use tidings::{Person, Tidings};
 
 use crate::{Failure, Options};
@@ -63,7 +66,11 @@ pub(crate) struct Server {
 /// What has to live as long as the server does.
 enum Kept {
     Tidings(Box<Tidings>),
-    Child(#[expect(dead_code, reason = "kept until it is dropped")] Child),
+    /// In this order: the process ends before its folder goes.
+    Child(
+        #[expect(dead_code, reason = "kept until dropped")] Child,
+        #[expect(dead_code, reason = "kept until dropped")] Option<TempDir>,
+    ),
 }
 
 impl Server {
@@ -85,14 +92,27 @@ impl Server {
                 let name = peer.name();
                 Self::plain(peer, Child::new(&own).pinned(options.pins().server).start(&["serve", &name])?)
             }
-            Peer::Bun | Peer::NodeWs | Peer::SocketIo | Peer::Nchan => Err(format!("{peer:?} is not there yet").into()),
+            Peer::Bun | Peer::NodeWs => Self::plain(peer, others::script(peer, options)?),
+            Peer::SocketIo => {
+                Ok(Self { dialect: Dialect::SocketIo, ..Self::plain(peer, others::script(peer, options)?)? })
+            }
+            Peer::Nchan => {
+                let (child, port, folder) = others::nchan(options)?;
+                Ok(Self {
+                    peer,
+                    address: SocketAddr::from(([127, 0, 0, 1], port)),
+                    dialect: Dialect::Nchan,
+                    processes: vec![child.id()],
+                    kept: Kept::Child(child, Some(folder)),
+                })
+            }
         }
     }
 
     fn plain(peer: Peer, mut child: Child) -> Result<Self, Failure> {
         let address = child.address()?;
         let processes = vec![child.id()];
-        Ok(Self { peer, address, dialect: Dialect::Plain, processes, kept: Kept::Child(child) })
+        Ok(Self { peer, address, dialect: Dialect::Plain, processes, kept: Kept::Child(child, None) })
     }
 
     /// Starts Tidings anew on its data; other peers have none.
@@ -108,7 +128,7 @@ impl Server {
     pub(crate) fn tidings(&mut self) -> Option<&mut Tidings> {
         match &mut self.kept {
             Kept::Tidings(tidings) => Some(tidings),
-            Kept::Child(_) => None,
+            Kept::Child(..) => None,
         }
     }
 }

@@ -5,5 +5,5 @@ mod results;
 mod table;
 
 pub(crate) use figures::{Figures, Sample};
-pub(crate) use results::{Machine, Results};
+pub(crate) use results::{Machine, Results, said};
 pub(crate) use table::{Column, table};
