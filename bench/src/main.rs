@@ -40,6 +40,12 @@ enum Task {
     Polls(Options),
     /// Acknowledged sends, in one room and in 20
     Sends(Options),
+    /// 5,000 clients come back at once while others send
+    Storm(Options),
+    /// How cost grows: subscribers, rooms, instances, history, watched rooms (as --cases)
+    Growth(Options),
+    /// All of it
+    All(Options),
     /// A server that a measurement starts for itself
     #[command(hide = true)]
     Serve { role: serve::Role },
@@ -51,6 +57,9 @@ fn main() -> ExitCode {
         Task::Idle(options) => rounds::idle(&options),
         Task::Polls(options) => rounds::polls(&options),
         Task::Sends(options) => rounds::sends(&options),
+        Task::Storm(options) => rounds::storm(&options),
+        Task::Growth(options) => rounds::growth(&options),
+        Task::All(options) => rounds::all(&options),
         Task::Serve { role } => serve::serve(role),
     };
     match done {

@@ -31,6 +31,14 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5000)]
     pub(crate) connections: usize,
 
+    /// How many come back at once in a storm
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) clients: usize,
+
+    /// What the long history of a room holds
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) messages: u64,
+
     /// Who sends
     #[arg(long, default_value_t = 64)]
     pub(crate) writers: usize,

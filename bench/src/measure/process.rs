@@ -2,28 +2,23 @@
 
 use std::fs;
 use std::ops::Sub;
+use std::time::Instant;
 
 /// What the kernel counts processor time in, each second; Linux has no other value for programs.
 const TICKS: f64 = 100.0;
 
-/// Processor time in seconds: in the program, and in the kernel for it.
+/// Processor time in seconds: all of it, and what of it was in the program itself and not in the kernel.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Cpu {
+    pub(crate) total: f64,
     pub(crate) user: f64,
-    pub(crate) system: f64,
-}
-
-impl Cpu {
-    pub(crate) fn total(self) -> f64 {
-        self.user + self.system
-    }
 }
 
 impl Sub for Cpu {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { user: self.user - earlier.user, system: self.system - earlier.system }
+        Self { total: self.total - earlier.total, user: self.user - earlier.user }
     }
 }
 
@@ -31,17 +26,28 @@ impl Sub for Cpu {
 pub(crate) fn usage(processes: &[u32]) -> Cpu {
     let mut sum = Cpu::default();
     for process in with_descendants(processes) {
-        let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        if let Some(cpu) = times(&text) {
-            sum = Cpu { user: sum.user + cpu.user, system: sum.system + cpu.system };
-        }
+        let Cpu { total, user } = process_usage(&process.to_string());
+        sum = Cpu { total: sum.total + total, user: sum.user + user };
     }
     sum
 }
 
+/// What the kernel counts for a process comes in hundredths of a second, with threads that have ended; what it counts for
+/// living threads is exact. So the larger one is nearer to the truth.
+fn process_usage(process: &str) -> Cpu {
+    let counted = times(&fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default()).unwrap_or_default();
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let ran = |task: fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|nanoseconds| nanoseconds.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    let exact = tasks.map(ran).sum::<f64>() / 1e9;
+    Cpu { total: counted.total.max(exact), user: counted.user }
+}
+
 /// The processor time of this process.
-pub(crate) fn myself() -> Cpu {
-    times(&fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default()
+fn myself() -> Cpu {
+    process_usage("self")
 }
 
 /// Bytes of memory that several processes and their descendants have in use. What they share counts for each, so that only differences mean something
@@ -58,7 +64,8 @@ fn times(stat: &str) -> Option<Cpu> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut seconds = || fields.next()?.parse::<f64>().ok().map(|ticks| ticks / TICKS);
-    Some(Cpu { user: seconds()?, system: seconds()? })
+    let (user, system) = (seconds()?, seconds()?);
+    Some(Cpu { total: user + system, user })
 }
 
 /// Of /proc/PID/smaps_rollup, in bytes.
@@ -84,14 +91,14 @@ fn with_descendants(processes: &[u32]) -> Vec<u32> {
 /// A look at processes: what they have used so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
-    pub(crate) at: std::time::Instant,
+    pub(crate) at: Instant,
     pub(crate) servers: Cpu,
     pub(crate) client: Cpu,
 }
 
 impl Usage {
     pub(crate) fn now(processes: &[u32]) -> Self {
-        Self { at: std::time::Instant::now(), servers: usage(processes), client: myself() }
+        Self { at: Instant::now(), servers: usage(processes), client: myself() }
     }
 }
 
@@ -103,7 +110,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_move_the_fields() {
         let stat = "12 (a) b (c)) S 1 1 1 0 -1 4194304 100 0 0 0 250 50 0 0 20 0 1 0 100 1 1";
         let cpu = times(stat).expect("a stat");
-        assert_eq!((cpu.user, cpu.system), (2.5, 0.5));
+        assert_eq!((cpu.total, cpu.user), (3.0, 2.5));
         assert!(times("no stat").is_none());
     }
 

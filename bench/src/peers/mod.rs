@@ -119,9 +119,24 @@ impl Server {
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
         let Kept::Tidings(tidings) = &mut self.kept else { return Ok(()) };
         tidings.restart()?;
-        self.address = tidings.address();
+        (self.address, self.processes) = (tidings.address(), tidings.processes());
+        Ok(())
+    }
+
+    /// So many instances of Tidings on the same data, in the place of one.
+    pub(crate) fn grow(&mut self, instances: usize) -> Result<(), Failure> {
+        let Kept::Tidings(tidings) = &mut self.kept else { return Err("only Tidings has instances".into()) };
+        (1..instances).try_for_each(|_| tidings.add_instance())?;
         self.processes = tidings.processes();
         Ok(())
+    }
+
+    /// All its instances.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        match &self.kept {
+            Kept::Tidings(tidings) => tidings.addresses(),
+            Kept::Child(..) => vec![self.address],
+        }
     }
 
     /// Tidings, if that is what it is.

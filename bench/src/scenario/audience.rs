@@ -35,7 +35,8 @@ struct Subscriber {
 
 /// All of them.
 pub(crate) struct Audience {
-    address: SocketAddr,
+    /// Where they connect, in turn.
+    addresses: Vec<SocketAddr>,
     dialect: Dialect,
     rooms: Vec<String>,
     subscribers: Vec<Subscriber>,
@@ -44,8 +45,8 @@ pub(crate) struct Audience {
     first_link: usize,
     reader: Reader,
     ready: usize,
-    /// Why connections ended that should not have.
-    pub(crate) closed: Vec<String>,
+    /// Whose connections ended that should not have, and why.
+    pub(crate) closed: Vec<(usize, String)>,
     /// Subscriptions that had to begin anew instead of going on.
     pub(crate) resets: u64,
 }
@@ -65,7 +66,7 @@ struct Item {
 impl Audience {
     /// Nobody is connected yet. `next` is the number that each room's next message will have, where servers do not say.
     pub(crate) fn new(
-        address: SocketAddr,
+        addresses: Vec<SocketAddr>,
         dialect: Dialect,
         rooms: Vec<String>,
         seats: Vec<Seat>,
@@ -78,7 +79,7 @@ impl Audience {
         let subscribers = seats.into_iter().map(subscriber).collect();
         let (reader, closed) = (Reader::default(), Vec::new());
         Self {
-            address,
+            addresses,
             dialect,
             rooms,
             subscribers,
@@ -110,7 +111,7 @@ impl Audience {
             links.turn(Duration::from_millis(100), |number, link, incoming| {
                 self.on(number, link, &incoming, &mut |_| ());
             })?;
-            if let Some(why) = self.closed.first() {
+            if let Some((_, why)) = self.closed.first() {
                 return Err(format!("a subscriber: {why}").into());
             }
             if self.ready > seen {
@@ -128,11 +129,12 @@ impl Audience {
         let path = self.dialect.path(Some(&self.rooms[subscriber.seat.room]));
         let token = subscriber.seat.person.as_ref().map(|person| person.token.as_str());
         let request = Request { path: &path, token };
+        let address = self.addresses[whose % self.addresses.len()];
         if let Some(link) = subscriber.link {
-            links.again(link, self.address, &request)?;
+            links.again(link, address, &request)?;
             return Ok(());
         }
-        let link = links.socket(self.address, &request)?;
+        let link = links.socket(address, &request)?;
         if self.owners.is_empty() {
             self.first_link = link;
         }
@@ -173,9 +175,9 @@ impl Audience {
                     self.dialect.keep_alive(link, text);
                 }
             }
-            Incoming::Closed(why) => self.closed.push(why.clone()),
+            Incoming::Closed(why) => self.closed.push((whose, why.clone())),
             Incoming::Answer { status, body, .. } => {
-                self.closed.push(format!("{status} {}", String::from_utf8_lossy(body)));
+                self.closed.push((whose, format!("{status} {}", String::from_utf8_lossy(body))));
             }
             _ => self.greet(whose, link, incoming),
         }

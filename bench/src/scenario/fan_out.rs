@@ -30,25 +30,29 @@ pub(crate) enum Rate {
 /// One case.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Case {
-    pub(crate) name: &'static str,
     pub(crate) rooms: usize,
     pub(crate) members: usize,
     pub(crate) rate: Rate,
+    /// Of Tidings on `PostgreSQL`; subscribers and publishers are spread over them.
+    pub(crate) instances: usize,
     /// Whether the server has a core to itself, and the load the other.
     pub(crate) pinned: bool,
 }
 
 /// The cases that have names of their own.
-pub(crate) const CASES: [Case; 3] = [
-    Case { name: "A", rooms: 1, members: 1000, rate: Rate::Open(50.0), pinned: true },
-    Case { name: "B", rooms: 100, members: 10, rate: Rate::Open(1000.0), pinned: true },
-    Case { name: "A-max", rooms: 1, members: 1000, rate: Rate::Outstanding(16), pinned: false },
+pub(crate) const CASES: [(&str, Case); 3] = [
+    ("A", Case { rooms: 1, members: 1000, rate: Rate::Open(50.0), instances: 1, pinned: true }),
+    ("B", Case { rooms: 100, members: 10, rate: Rate::Open(1000.0), instances: 1, pinned: true }),
+    ("A-max", Case { rooms: 1, members: 1000, rate: Rate::Outstanding(16), instances: 1, pinned: false }),
 ];
 
 /// One run of a case with a fresh server.
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let options = &options.pinned_unless_told(case.pinned);
-    let stage = Stage::set(peer, options, (case.rooms, case.members), 4)?;
+    let mut stage = Stage::set(peer, options, (case.rooms, case.members), 4)?;
+    if case.instances > 1 {
+        stage.server.grow(case.instances)?;
+    }
     let mut links = Links::new()?;
     let connections = if stage.server.dialect == Dialect::Nchan { 16 } else { 4 };
     let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, connections)?;
@@ -56,13 +60,13 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let mut run = Run::new(case, publishers, progress);
     let mut figures = Figures::new();
     if let Rate::Open(_) = case.rate {
-        let alone = run.play(&mut links, &stage.server.processes, options.warm_up(), seconds / 2)?;
+        let alone = run.play(&mut links, &stage.server.processes, options.warm_up(), seconds)?;
         figures.set("apart_us", alone.cpu.0 * 1e6 / alone.sent as f64);
     }
     let mut people = stage.people.iter().cloned();
     let seats = (0..case.rooms * case.members).map(|n| Seat { room: n % case.rooms, person: people.next() });
     let (dialect, next) = (stage.server.dialect, run.publishers.next.clone());
-    let mut audience = Audience::new(stage.server.address, dialect, stage.rooms.clone(), seats.collect(), &next);
+    let mut audience = Audience::new(stage.server.addresses(), dialect, stage.rooms.clone(), seats.collect(), &next);
     audience.connect(&mut links, AT_ONCE)?;
     run.audience = Some(audience);
     run.rest(&mut links, SETTLE)?;
@@ -124,6 +128,7 @@ impl<'a> Run<'a> {
         self.first = self.publishers.sent();
         self.arrived.clear();
         self.counted_from = None;
+        self.publishers.counts = (None, None);
         let rate = match self.case.rate {
             Rate::Open(rate) => rate,
             Rate::Outstanding(_) => 10.0,
@@ -137,6 +142,7 @@ impl<'a> Run<'a> {
             }
         };
         self.counted_from = Some(begins.at);
+        self.publishers.counts.0 = self.audience.as_ref().map(|_| begins.at);
         let (sent, delivered) = (self.publishers.sent(), self.delivered);
         while begins.at.elapsed() < counted {
             self.turn(links, &schedule)?;
@@ -148,8 +154,8 @@ impl<'a> Run<'a> {
             seconds: (ends.at - begins.at).as_secs_f64(),
             sent: self.publishers.sent() - sent,
             delivered: self.delivered - delivered,
-            cpu: (servers.total(), servers.user),
-            client: (ends.client - begins.client).total(),
+            cpu: (servers.total, servers.user),
+            client: (ends.client - begins.client).total,
         };
         let over = Instant::now();
         while !self.is_complete() && over.elapsed() < PATIENCE {

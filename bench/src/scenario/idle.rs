@@ -32,23 +32,23 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let (at_rest, before) = (memory(&processes), Usage::now(&processes));
     let mut people = stage.people.iter().cloned();
     let seats = (0..connections).map(|number| Seat { room: number % rooms, person: people.next() });
-    let (address, dialect) = (stage.server.address, stage.server.dialect);
-    let mut audience = Audience::new(address, dialect, stage.rooms.clone(), seats.collect(), &vec![1; rooms]);
+    let (addresses, dialect) = (stage.server.addresses(), stage.server.dialect);
+    let mut audience = Audience::new(addresses, dialect, stage.rooms.clone(), seats.collect(), &vec![1; rooms]);
     audience.connect(&mut links, AT_ONCE)?;
     let after = Usage::now(&processes);
     rest(&mut links, SETTLE, progress)?;
     let occupied = memory(&processes);
     let quiet = usage(&processes);
     rest(&mut links, SETTLE, progress)?;
-    let quiet = (usage(&processes) - quiet).total() / SETTLE.as_secs_f64();
+    let quiet = (usage(&processes) - quiet).total / SETTLE.as_secs_f64();
     let (count, seconds) = (connections as f64, (after.at - before.at).as_secs_f64());
     let mut figures = Figures::new();
     figures.set("bytes_per_connection", (occupied as f64 - at_rest as f64) / count);
     figures.set("at_rest_mib", at_rest as f64 / f64::from(1 << 20));
     figures.set("connects_per_s", count / seconds);
-    figures.set("connect_us", (after.servers - before.servers).total() * 1e6 / count);
+    figures.set("connect_us", (after.servers - before.servers).total * 1e6 / count);
     figures.set("idle_us_per_s", quiet * 1e6);
-    figures.set("client_cores", (after.client - before.client).total() / seconds);
+    figures.set("client_cores", (after.client - before.client).total / seconds);
     // Once more, when everyone is known.
     audience.cut(&mut links);
     rest(&mut links, SETTLE, progress)?;
@@ -56,7 +56,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     audience.connect(&mut links, AT_ONCE)?;
     let after = Usage::now(&processes);
     figures.set("again_per_s", count / (after.at - before.at).as_secs_f64());
-    figures.set("again_us", (after.servers - before.servers).total() * 1e6 / count);
+    figures.set("again_us", (after.servers - before.servers).total * 1e6 / count);
     figures.set("closed", audience.closed.len() as f64);
     Ok(figures)
 }

@@ -2,8 +2,10 @@
 
 mod audience;
 pub(crate) mod fan_out;
+pub(crate) mod growth;
 pub(crate) mod idle;
 pub(crate) mod polls;
 mod publishers;
 pub(crate) mod sends;
 mod stage;
+pub(crate) mod storm;

@@ -88,11 +88,11 @@ pub(crate) fn run(per_second: f64, peer: Peer, options: &Options, progress: &mut
     let (Some(begins), Some(ends)) = (begins, ends) else { return Err("there was no time".into()) };
     let mut figures = Figures::new();
     let (seconds, servers) = ((ends.at - begins.at).as_secs_f64(), ends.servers - begins.servers);
-    figures.set("cpu_us", servers.total() * 1e6 / counted as f64);
+    figures.set("cpu_us", servers.total * 1e6 / counted as f64);
     figures.set("user_us", servers.user * 1e6 / counted as f64);
     figures.set("answers_per_s", counted as f64 / seconds);
-    figures.set("server_cores", servers.total() / seconds);
-    figures.set("client_cores", (ends.client - begins.client).total() / seconds);
+    figures.set("server_cores", servers.total / seconds);
+    figures.set("client_cores", (ends.client - begins.client).total / seconds);
     figures.latency(&latency);
     figures.set("lost", (count.asked - count.answered) as f64);
     figures.set("refused", count.unexpected as f64);

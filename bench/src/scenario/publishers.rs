@@ -26,6 +26,10 @@ pub(crate) struct Publishers {
     pub(crate) next: Vec<u64>,
     /// From when a message was due to its acknowledgement, where there is one.
     pub(crate) acknowledged: Histogram,
+    /// How many are acknowledged, whether or not their time counted.
+    confirmed: u64,
+    /// When messages have to be due for their time to count.
+    pub(crate) counts: (Option<Instant>, Option<Instant>),
     /// Why some were refused.
     pub(crate) refused: Vec<String>,
 }
@@ -41,12 +45,14 @@ impl Publishers {
     ) -> Result<Self, Failure> {
         let path = server.dialect.path(None);
         let mut opened = Vec::with_capacity(count);
+        let addresses = server.addresses();
         for number in 0..count {
+            let address = addresses[number % addresses.len()];
             opened.push(if server.dialect == Dialect::Nchan {
-                links.http(server.address)?
+                links.http(address)?
             } else {
                 let token = people.get(number).map(|person| person.token.as_str());
-                links.socket(server.address, &Request { path: &path, token })?
+                links.socket(address, &Request { path: &path, token })?
             });
         }
         let mut publishers = Self {
@@ -59,6 +65,8 @@ impl Publishers {
             ready: if server.dialect == Dialect::Nchan { count } else { 0 },
             due: Vec::new(),
             acknowledged: Histogram::new(),
+            confirmed: 0,
+            counts: (None, None),
             refused: Vec::new(),
         };
         let begin = Instant::now();
@@ -111,7 +119,11 @@ impl Publishers {
                 let Some(heard) = self.reader.message(text) else { return };
                 let Some(number) = heard.number.and_then(|number| usize::try_from(number).ok()) else { return };
                 let Some(due) = self.due.get(number) else { return };
-                self.acknowledged.record(due.elapsed());
+                self.confirmed += 1;
+                let (from, until) = self.counts;
+                if from.is_some_and(|from| *due >= from) && until.is_none_or(|until| *due < until) {
+                    self.acknowledged.record(due.elapsed());
+                }
                 let next = &mut self.next[number % self.rooms.len()];
                 *next = (*next).max(heard.seq + 1);
             }
@@ -133,6 +145,6 @@ impl Publishers {
 
     /// Whether everything that was sent is acknowledged, or nothing is to be expected.
     pub(crate) fn is_complete(&self) -> bool {
-        self.dialect != Dialect::Tidings || self.acknowledged.count() + self.refused.len() as u64 >= self.sent()
+        self.dialect != Dialect::Tidings || self.confirmed + self.refused.len() as u64 >= self.sent()
     }
 }

@@ -33,6 +33,7 @@ struct Run {
     due: Vec<Option<Instant>>,
     /// When no more is sent.
     over: bool,
+    most: u64,
     case: Case,
     acknowledged: u64,
     latency: Histogram,
@@ -41,33 +42,46 @@ struct Run {
     reader: Reader,
 }
 
+/// What a room is filled with, as fast as it goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fill {
+    pub(crate) messages: u64,
+    pub(crate) outstanding: usize,
+}
+
+/// Sends so many messages by the writers of a stage, all acknowledged.
+pub(crate) fn fill(stage: &Stage, fill: Fill, progress: &mut Progress) -> Result<(), Failure> {
+    let Fill { messages, outstanding } = fill;
+    let mut links = Links::new()?;
+    let case = Case { rooms: stage.rooms.len(), writers: stage.writers.len(), outstanding, rate: None };
+    let mut run = Run::connect(&mut links, stage, case)?;
+    run.most = messages;
+    run.begin(&mut links);
+    let (mut seen, mut last) = (0, Instant::now());
+    while run.acknowledged < messages {
+        links.turn(Duration::from_millis(20), |number, link, incoming| run.on(number, link, &incoming))?;
+        progress.tell(|| format!("{} of {messages} written", run.acknowledged));
+        if run.acknowledged > seen {
+            (seen, last) = (run.acknowledged, Instant::now());
+        }
+        if last.elapsed() > PATIENCE || !run.refused.is_empty() {
+            return Err(format!("{seen} of {messages} could be written: {:?}", run.refused.first()).into());
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let mut stage = Stage::set(peer, options, (case.rooms, 0), case.writers)?;
     let mut links = Links::new()?;
-    let path = Dialect::Tidings.path(None);
-    for writer in &stage.writers {
-        links.socket(stage.server.address, &Request { path: &path, token: Some(&writer.token) })?;
-    }
-    let mut run = Run::new(case, stage.rooms.clone());
-    let begin = Instant::now();
-    while run.ready.contains(&false) {
-        links.turn(Duration::from_millis(100), |number, link, incoming| run.on(number, link, &incoming))?;
-        if begin.elapsed() > PATIENCE || !run.refused.is_empty() {
-            return Err(format!("writers could not connect: {:?}", run.refused).into());
-        }
-    }
+    let mut run = Run::connect(&mut links, &stage, case)?;
     let databases = stage.server.tidings().map(|tidings| tidings.database_processes()).unwrap_or_default();
     let processes = &stage.server.processes;
     let begin = Instant::now();
     let schedule = case.rate.map(|rate| Schedule::new(begin, rate));
     let _pace = schedule.map(|schedule| Pace::start(links.waker(), schedule));
     if schedule.is_none() {
-        for number in 0..case.writers * case.outstanding {
-            let writer = number % case.writers;
-            if let Some(link) = links.get(writer) {
-                run.send(writer, link, Instant::now());
-            }
-        }
+        run.begin(&mut links);
     }
     let warm = begin + options.warm_up();
     run.until(&mut links, warm, schedule, progress)?;
@@ -83,23 +97,56 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let seconds = (ends.at - begins.at).as_secs_f64();
     figures.set("acknowledged_per_s", count as f64 / seconds);
     figures.latency(&run.latency);
-    figures.set("cpu_us", (ends.servers - begins.servers).total() * 1e6 / count as f64);
+    figures.set("cpu_us", (ends.servers - begins.servers).total * 1e6 / count as f64);
     if !databases.is_empty() {
-        figures.set("databases_us", store.total() * 1e6 / count as f64);
+        figures.set("databases_us", store.total * 1e6 / count as f64);
     }
-    figures.set("client_cores", (ends.client - begins.client).total() / seconds);
+    figures.set("client_cores", (ends.client - begins.client).total / seconds);
     figures.set("lost", run.due.iter().filter(|due| due.is_some()).count() as f64);
     figures.set("refused", run.refused.len() as f64);
     Ok(figures)
 }
 
 impl Run {
+    /// Connects all writers.
+    fn connect(links: &mut Links, stage: &Stage, case: Case) -> Result<Self, Failure> {
+        let path = Dialect::Tidings.path(None);
+        for writer in &stage.writers {
+            links.socket(stage.server.address, &Request { path: &path, token: Some(&writer.token) })?;
+        }
+        let (mut run, begin) = (Self::new(case, stage.rooms.clone()), Instant::now());
+        while run.ready.contains(&false) {
+            links.turn(Duration::from_millis(100), |number, link, incoming| run.on(number, link, &incoming))?;
+            if begin.elapsed() > PATIENCE || !run.refused.is_empty() {
+                return Err(format!("writers could not connect: {:?}", run.refused).into());
+            }
+        }
+        Ok(run)
+    }
+
+    /// Sends the first of everyone; each acknowledgement is followed by the next.
+    fn begin(&mut self, links: &mut Links) {
+        for number in 0..self.case.writers * self.case.outstanding {
+            let writer = number % self.case.writers;
+            if let Some(link) = links.get(writer) {
+                self.next(writer, link);
+            }
+        }
+    }
+
+    fn next(&mut self, writer: usize, link: &mut Link) {
+        if self.case.rate.is_none() && !self.over && (self.due.len() as u64) < self.most {
+            self.send(writer, link, Instant::now());
+        }
+    }
+
     fn new(case: Case, rooms: Vec<String>) -> Self {
         Self {
             rooms,
             ready: vec![false; case.writers],
             due: Vec::new(),
             over: false,
+            most: u64::MAX,
             case,
             acknowledged: 0,
             latency: Histogram::new(),
@@ -148,15 +195,11 @@ impl Run {
                 if self.counted_from.is_some_and(|from| due >= from) {
                     self.latency.record(due.elapsed());
                 }
-                if self.case.rate.is_none() && !self.over {
-                    self.send(writer, link, Instant::now());
-                }
+                self.next(writer, link);
             }
             Incoming::Text(text) if text.starts_with(br#"{"type":"error""#) => {
                 self.refused.push(String::from_utf8_lossy(text).into_owned());
-                if self.case.rate.is_none() && !self.over {
-                    self.send(writer, link, Instant::now());
-                }
+                self.next(writer, link);
             }
             Incoming::Text(text) if text.starts_with(br#"{"type":"welcome""#) => self.ready[writer] = true,
             Incoming::Answer { status, .. } => self.refused.push(status.to_string()),

@@ -1,94 +1,37 @@
 //! The order of a measurement: in each round every peer once, so that what the machine does meanwhile hits all of them
 //! alike; then the table.
 
+mod columns;
+
 use std::path::Path;
 
 use crate::peers::{Child, Peer, version};
 use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, table};
-use crate::scenario::{fan_out, idle, polls, sends};
+use crate::scenario::{fan_out, growth, idle, polls, sends, storm};
+
 use crate::{Failure, Options};
 
 /// Who can relay messages.
 const RELAYS: &[Peer] =
     &[Peer::Floor, Peer::Tidings, Peer::Bun, Peer::Nchan, Peer::NodeWs, Peer::SocketIo, Peer::AxumBroadcast];
 
-const FAN_OUT: &[Column] = &[
-    Column::spread("CPU µs/delivery", "cpu_us"),
-    Column::times("× floor", "cpu_us", "floor"),
-    Column::median("of it user", "user_us"),
-    Column::median("µs/message with nobody there", "apart_us"),
-    Column::spread("delivery alone", "deliver_us"),
-    Column::times("× floor", "deliver_us", "floor"),
-    Column::median("deliveries/s", "deliveries_per_s"),
-    Column::median("p50 ms", "p50_ms"),
-    Column::median("p99 ms", "p99_ms"),
-    Column::median("p99.9 ms", "p999_ms"),
-    Column::median("server cores", "server_cores"),
-    Column::median("client cores", "client_cores"),
-    Column::most("lost", "lost"),
-    Column::most("doubled", "doubled"),
-    Column::most("reordered", "reordered"),
-    Column::most("refused", "refused"),
-    Column::most("closed", "closed"),
-];
-
 /// Fan-out, case by case.
 pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
     let peers = or(&options.peers, RELAYS);
-    let cases = fan_out::CASES.into_iter().filter(|case| options.wants(case.name));
-    let cases: Vec<_> = cases.map(|case| (case.name.to_owned(), case.pinned, case)).collect();
-    play("fan-out", options, &peers, FAN_OUT, &cases, |case, peer, options, progress| {
+    let cases = fan_out::CASES.into_iter().filter(|(name, _)| options.wants(name));
+    let cases: Vec<_> = cases.map(|(name, case)| (name.to_owned(), case.pinned, case)).collect();
+    play("fan-out", options, &peers, columns::FAN_OUT, &cases, |case, peer, options, progress| {
         fan_out::run(*case, peer, options, progress)
     })
 }
-
-const IDLE: &[Column] = &[
-    Column::spread("bytes/connection", "bytes_per_connection"),
-    Column::median("connects/s", "connects_per_s"),
-    Column::spread("CPU µs/connect", "connect_us"),
-    Column::median("again: connects/s", "again_per_s"),
-    Column::median("CPU µs/connect", "again_us"),
-    Column::median("CPU µs/s when idle", "idle_us_per_s"),
-    Column::median("MiB at rest", "at_rest_mib"),
-    Column::median("client cores", "client_cores"),
-    Column::most("closed", "closed"),
-];
-
-const POLLS: &[Column] = &[
-    Column::spread("CPU µs/poll", "cpu_us"),
-    Column::times("× hyper", "cpu_us", "hyper"),
-    Column::times("× floor", "cpu_us", "floor"),
-    Column::median("of it user", "user_us"),
-    Column::median("answers/s", "answers_per_s"),
-    Column::median("p50 ms", "p50_ms"),
-    Column::median("p99 ms", "p99_ms"),
-    Column::median("p99.9 ms", "p999_ms"),
-    Column::median("server cores", "server_cores"),
-    Column::median("client cores", "client_cores"),
-    Column::most("lost", "lost"),
-    Column::most("not 304", "refused"),
-    Column::most("closed", "closed"),
-];
-
-const SENDS: &[Column] = &[
-    Column::spread("acknowledged/s", "acknowledged_per_s"),
-    Column::median("p50 ms", "p50_ms"),
-    Column::median("p99 ms", "p99_ms"),
-    Column::median("longest ms", "longest_ms"),
-    Column::spread("CPU µs/send", "cpu_us"),
-    Column::median("databases' µs/send", "databases_us"),
-    Column::median("client cores", "client_cores"),
-    Column::most("lost", "lost"),
-    Column::most("refused", "refused"),
-];
 
 /// Idle connections, all in one room.
 pub(crate) fn idle(options: &Options) -> Result<(), Failure> {
     let peers = or(&options.peers, RELAYS);
     let case = idle::Case { connections: options.connections, rooms: 1 };
     let cases = [(format!("{} connections", case.connections), false, case)];
-    play("idle", options, &peers, IDLE, &cases, |case, peer, options, progress| {
+    play("idle", options, &peers, columns::IDLE, &cases, |case, peer, options, progress| {
         idle::run(*case, peer, options, progress)
     })
 }
@@ -98,7 +41,7 @@ pub(crate) fn polls(options: &Options) -> Result<(), Failure> {
     let peers = or(&options.peers, &[Peer::Floor, Peer::Hyper, Peer::Tidings]);
     let rate = options.rate.unwrap_or(12_000.0);
     let cases = [(format!("{rate} polls/s"), true, rate)];
-    play("polls", options, &peers, POLLS, &cases, |rate, peer, options, progress| {
+    play("polls", options, &peers, columns::POLLS, &cases, |rate, peer, options, progress| {
         polls::run(*rate, peer, options, progress)
     })
 }
@@ -111,9 +54,64 @@ pub(crate) fn sends(options: &Options) -> Result<(), Failure> {
     let case =
         |(name, rooms): (&str, usize)| (name.to_owned(), false, sends::Case { rooms, writers, outstanding, rate });
     let cases: Vec<_> = cases.map(case).collect();
-    play("sends", options, &peers, SENDS, &cases, |case, peer, options, progress| {
+    play("sends", options, &peers, columns::SENDS, &cases, |case, peer, options, progress| {
         sends::run(*case, peer, options, progress)
     })
+}
+
+/// Everyone comes back at once.
+pub(crate) fn storm(options: &Options) -> Result<(), Failure> {
+    let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+    let case = storm::Case { clients: options.clients, per_second: options.rate.unwrap_or(100.0) };
+    let cases = [(format!("{} clients", case.clients), false, case)];
+    play("storm", options, &peers, columns::STORM, &cases, |case, peer, options, progress| {
+        storm::run(*case, peer, options, progress)
+    })
+}
+
+/// How cost grows.
+pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
+    let fan_out = |name: &str, cases: &[(&str, fan_out::Case)], peers: &[Peer]| {
+        let cases: Vec<_> = cases.iter().map(|(name, case)| ((*name).to_owned(), case.pinned, *case)).collect();
+        let peers = or(&options.peers, peers);
+        play(&format!("growth-{name}"), options, &peers, columns::FAN_OUT, &cases, |case, peer, options, progress| {
+            fan_out::run(*case, peer, options, progress)
+        })
+    };
+    if options.wants("subscribers") {
+        fan_out("subscribers", &growth::SUBSCRIBERS, &[Peer::Floor, Peer::Tidings])?;
+    }
+    if options.wants("rooms") {
+        fan_out("rooms", &growth::ROOMS, &[Peer::Floor, Peer::Tidings])?;
+    }
+    if options.wants("instances") {
+        fan_out("instances", &growth::INSTANCES, &[Peer::TidingsPostgres])?;
+    }
+    if options.wants("history") {
+        let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+        let cases = [100, options.messages].map(|count| (format!("{count} messages"), false, count));
+        play("growth-history", options, &peers, columns::HISTORY, &cases, |count, peer, options, progress| {
+            growth::history::run(*count, peer, options, progress)
+        })?;
+    }
+    if options.wants("watched") {
+        let peers = or(&options.peers, &[Peer::TidingsPostgres]);
+        let cases = [1_000, 10_000, 100_000].map(|rooms| (format!("{rooms} rooms"), false, rooms));
+        play("growth-watched", options, &peers, columns::WATCHED, &cases, |rooms, peer, options, progress| {
+            growth::watched::run(*rooms, peer, options, progress)
+        })?;
+    }
+    Ok(())
+}
+
+/// One after the other.
+pub(crate) fn all(options: &Options) -> Result<(), Failure> {
+    fan_out(options)?;
+    idle(options)?;
+    polls(options)?;
+    sends(options)?;
+    storm(options)?;
+    growth(options)
 }
 
 fn or(given: &[Peer], default: &[Peer]) -> Vec<Peer> {

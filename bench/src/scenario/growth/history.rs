@@ -1,0 +1,86 @@
+//! A room with a long history against one with a short one: pages of it, meta, and catching up must cost the same.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::super::sends;
+use super::super::stage::Stage;
+use crate::calls::{self, Call};
+use crate::measure::{Histogram, usage};
+use crate::peers::{Peer, Person};
+use crate::progress::Progress;
+use crate::report::Figures;
+use crate::{Failure, Options};
+
+/// Of each kind of read, so many.
+const READS: usize = 2000;
+const WIDTH: usize = 8;
+const PAGE: u64 = 50;
+const WRITERS: usize = 64;
+
+#[derive(Deserialize)]
+struct Newest {
+    rev: u64,
+    history: String,
+}
+
+/// Fills a room with so many messages, and reads it.
+pub(crate) fn run(messages: u64, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
+    let mut stage = Stage::set(peer, options, (1, 1), WRITERS)?;
+    let fill = sends::Fill { messages, outstanding: 16 };
+    sends::fill(&stage, fill, progress)?;
+    // What is in memory is what is read, not what was just written.
+    stage.restart()?;
+    let databases = stage.server.tidings().map(|tidings| tidings.database_processes()).unwrap_or_default();
+    let processes = [&stage.server.processes[..], &databases[..]].concat();
+    let (address, reader) = (stage.server.address, stage.people[0].clone());
+    let newest = calls::one(address, get("/messages", &reader))?;
+    let Newest { rev, history } = serde_json::from_slice(&newest.body)?;
+    let (mut figures, mut random) = (Figures::new(), Random(1));
+    figures.set("messages", rev as f64);
+    let behind = |changes: u64| rev.saturating_sub(changes);
+    let reads: [(&str, Box<dyn FnMut() -> String>); 5] = [
+        ("newest", Box::new(|| format!("/messages?limit={PAGE}"))),
+        (
+            "older",
+            Box::new({
+                let mut random = Random(2);
+                move || format!("/messages?limit={PAGE}&before={}", 2 + random.below(rev))
+            }),
+        ),
+        ("first", Box::new(|| format!("/messages?limit={PAGE}&after={}", random.below(10)))),
+        ("caught_up", Box::new(|| format!("/messages?limit={PAGE}&since={}&history={history}", behind(40)))),
+        ("meta", Box::new(|| "/meta".to_owned())),
+    ];
+    for (name, mut path) in reads {
+        progress.begin(format!("{} in a room of {rev}:", name.replace('_', " ")));
+        let (latency, each) = read(address, &processes, (0..READS).map(|_| get(&path(), &reader)).collect())?;
+        figures.set_some(&format!("{name}_p50_ms"), latency.percentile(0.5));
+        figures.set_some(&format!("{name}_p99_ms"), latency.percentile(0.99));
+        figures.set(&format!("{name}_us"), each);
+    }
+    Ok(figures)
+}
+
+fn get(path: &str, reader: &Person) -> Call {
+    Call::get(format!("/api/chat/rooms/room0{path}"), &reader.token)
+}
+
+/// How long the calls take, and how much processor time of all processes one takes, in microseconds.
+fn read(address: SocketAddr, processes: &[u32], calls: Vec<Call>) -> Result<(Histogram, f64), Failure> {
+    let (mut latency, count) = (Histogram::new(), calls.len() as f64);
+    let before = usage(processes);
+    calls::each(address, calls, WIDTH, |_, answer| latency.record(answer.took))?;
+    Ok((latency, (usage(processes) - before).total * 1e6 / count))
+}
+
+/// Numbers without a pattern, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end.max(1)
+    }
+}
