@@ -21,6 +21,7 @@ mod quota;
 mod reading;
 mod rooms;
 mod rows;
+mod sending;
 mod sqlite;
 mod users;
 mod writer;
