@@ -7,7 +7,7 @@ use crate::Failure;
 use crate::load::{Incoming, Links};
 
 /// Without an answer for so long, something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A call that has to succeed.
 #[derive(Debug)]
@@ -16,17 +16,17 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(method: &str, path: impl AsRef<str>, token: &str, body: String) -> Self {
+    pub(crate) fn new(method: &str, path: impl AsRef<str>, token: &str, body: &str) -> Self {
         let (path, length) = (path.as_ref(), body.len());
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
         );
-        Self { request: (head + &body).into_bytes() }
+        Self { request: (head + body).into_bytes() }
     }
 
     pub(crate) fn get(path: impl AsRef<str>, token: &str) -> Self {
-        Self::new("GET", path, token, String::new())
+        Self::new("GET", path, token, "")
     }
 }
 

@@ -13,6 +13,7 @@ mod rounds;
 mod scenario;
 mod serve;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -46,9 +47,31 @@ enum Task {
     Growth(Options),
     /// All of it
     All(Options),
+    /// Draws the picture of the README from the results
+    Picture {
+        /// Where they are
+        #[arg(long, default_value = options::RESULTS, value_name = "FOLDER")]
+        results: PathBuf,
+        /// Where it goes
+        #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/measured.svg"), value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Prints the tables of the results again
+    Tables {
+        /// Where they are
+        #[arg(long, default_value = options::RESULTS, value_name = "FOLDER")]
+        results: PathBuf,
+    },
     /// A server that a measurement starts for itself
     #[command(hide = true)]
     Serve { role: serve::Role },
+}
+
+/// Draws what fan-out and idle connections came to.
+fn draw(results: &Path, to: &Path) -> Result<(), Failure> {
+    let mut samples = report::Results::read(results, "fan-out")?.1;
+    samples.extend(report::Results::read(results, "idle")?.1);
+    Ok(std::fs::write(to, report::picture(&samples))?)
 }
 
 fn main() -> ExitCode {
@@ -60,6 +83,8 @@ fn main() -> ExitCode {
         Task::Storm(options) => rounds::storm(&options),
         Task::Growth(options) => rounds::growth(&options),
         Task::All(options) => rounds::all(&options),
+        Task::Picture { results, to } => draw(&results, &to),
+        Task::Tables { results } => rounds::tables(&results),
         Task::Serve { role } => serve::serve(role),
     };
     match done {

@@ -8,6 +8,9 @@ use clap::Args;
 use crate::Failure;
 use crate::peers::Peer;
 
+/// Where results are kept.
+pub(crate) const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
+
 /// What all scenarios understand; each takes what concerns it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
@@ -68,7 +71,7 @@ pub(crate) struct Options {
     awake: bool,
 
     /// Where results go, a file of JSON lines for each scenario
-    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"), value_name = "FOLDER")]
+    #[arg(long, default_value = RESULTS, value_name = "FOLDER")]
     pub(crate) results: PathBuf,
 
     /// A few seconds only, which fail if anything is lost, doubled or reordered: whether it works, not how fast

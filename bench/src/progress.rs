@@ -46,12 +46,6 @@ impl Progress {
         drop(error.flush());
     }
 
-    /// Something worth keeping, on a line of its own.
-    pub(crate) fn note(&mut self, text: &str) {
-        let start = if self.terminal { "\r\x1b[2K" } else { "" };
-        drop(writeln!(std::io::stderr().lock(), "{start}{text}"));
-    }
-
     /// Leaves the line empty for what follows.
     pub(crate) fn clear(&self) {
         if self.terminal {

@@ -56,11 +56,11 @@ pub(crate) fn head(first: u8, length: usize, mask: bool) -> Vec<u8> {
     match (u8::try_from(length), u16::try_from(length)) {
         (Ok(short @ 0..=125), _) => head.push(masked | short),
         (_, Ok(middle)) => {
-            head.push(masked | 126);
+            head.push(masked | 0x7e);
             head.extend(middle.to_be_bytes());
         }
         _ => {
-            head.push(masked | 127);
+            head.push(masked | 0x7f);
             head.extend((length as u64).to_be_bytes());
         }
     }

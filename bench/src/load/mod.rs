@@ -28,7 +28,7 @@ pub(crate) struct Links {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
-    links: Vec<Option<Link>>,
+    all: Vec<Option<Link>>,
     scratch: Vec<u8>,
 }
 
@@ -37,7 +37,7 @@ impl Links {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let events = Events::with_capacity(EVENTS);
-        Ok(Self { poll, events, waker, links: Vec::new(), scratch: vec![0; SCRATCH] })
+        Ok(Self { poll, events, waker, all: Vec::new(), scratch: vec![0; SCRATCH] })
     }
 
     /// What ends a wait from another thread.
@@ -47,8 +47,8 @@ impl Links {
 
     /// Begins a WebSocket by this request, and returns its number.
     pub(crate) fn socket(&mut self, address: SocketAddr, request: &Request<'_>) -> io::Result<usize> {
-        let number = self.links.len();
-        self.links.push(None);
+        let number = self.all.len();
+        self.all.push(None);
         self.again(number, address, request)?;
         Ok(number)
     }
@@ -61,8 +61,8 @@ impl Links {
 
     /// Begins a connection for calls by HTTP.
     pub(crate) fn http(&mut self, address: SocketAddr) -> io::Result<usize> {
-        let number = self.links.len();
-        self.links.push(None);
+        let number = self.all.len();
+        self.all.push(None);
         self.put(number, Link::connect(address, Vec::new(), false)?)?;
         Ok(number)
     }
@@ -70,18 +70,18 @@ impl Links {
     fn put(&mut self, number: usize, mut link: Link) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut link.stream, Token(number), interest)?;
-        self.links[number] = Some(link);
+        self.all[number] = Some(link);
         Ok(())
     }
 
     /// The connection of this number, unless it is over.
     pub(crate) fn get(&mut self, number: usize) -> Option<&mut Link> {
-        self.links.get_mut(number)?.as_mut()
+        self.all.get_mut(number)?.as_mut()
     }
 
     /// Closes it without a word.
     pub(crate) fn cut(&mut self, number: usize) {
-        self.links[number] = None;
+        self.all[number] = None;
     }
 
     /// Waits for something at most for so long, and tells all that came.
@@ -96,7 +96,7 @@ impl Links {
         }
         for event in &self.events {
             let Token(number) = event.token();
-            let Some(Some(link)) = self.links.get_mut(number) else { continue };
+            let Some(Some(link)) = self.all.get_mut(number) else { continue };
             let mut on = |link: &mut Link, what: Incoming<'_>| on(number, link, what);
             if event.is_writable()
                 && let Err(error) = link.writable()
@@ -107,7 +107,7 @@ impl Links {
                 link.readable(&mut self.scratch, &mut on);
             }
             if link.is_closed() {
-                self.links[number] = None;
+                self.all[number] = None;
             }
         }
         Ok(())

@@ -68,7 +68,7 @@ fn times(stat: &str) -> Option<Cpu> {
     Some(Cpu { total: user + system, user })
 }
 
-/// Of /proc/PID/smaps_rollup, in bytes.
+/// Of `/proc/PID/smaps_rollup`, in bytes.
 fn resident(rollup: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:"))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;

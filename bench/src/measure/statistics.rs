@@ -28,6 +28,6 @@ mod tests {
     fn the_median_is_the_middle_one_or_between_two() {
         assert_eq!(Spread::of(vec![]), None);
         assert_eq!(Spread::of(vec![3.0, 1.0, 9.0]), Some(Spread { median: 3.0, least: 1.0, most: 9.0 }));
-        assert_eq!(Spread::of(vec![4.0, 1.0]).expect("two").median, 2.5);
+        assert_eq!(Spread::of(vec![4.0, 1.0]), Some(Spread { median: 2.5, least: 1.0, most: 4.0 }));
     }
 }

@@ -47,15 +47,10 @@ impl Peer {
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
-
-    pub(crate) fn is_tidings(self) -> bool {
-        matches!(self, Self::Tidings | Self::TidingsPostgres)
-    }
 }
 
 /// A server that listens.
 pub(crate) struct Server {
-    pub(crate) peer: Peer,
     pub(crate) address: SocketAddr,
     pub(crate) dialect: Dialect,
     /// What is measured of it.
@@ -80,7 +75,6 @@ impl Server {
             Peer::Tidings | Peer::TidingsPostgres => {
                 let tidings = Tidings::start(options, peer == Peer::TidingsPostgres)?;
                 Ok(Self {
-                    peer,
                     address: tidings.address(),
                     dialect: Dialect::Tidings,
                     processes: tidings.processes(),
@@ -90,16 +84,13 @@ impl Server {
             Peer::Floor | Peer::AxumBroadcast | Peer::Hyper => {
                 let own = std::env::current_exe()?;
                 let name = peer.name();
-                Self::plain(peer, Child::new(&own).pinned(options.pins().server).start(&["serve", &name])?)
+                Self::plain(Child::new(&own).pinned(options.pins().server).start(&["serve", &name])?)
             }
-            Peer::Bun | Peer::NodeWs => Self::plain(peer, others::script(peer, options)?),
-            Peer::SocketIo => {
-                Ok(Self { dialect: Dialect::SocketIo, ..Self::plain(peer, others::script(peer, options)?)? })
-            }
+            Peer::Bun | Peer::NodeWs => Self::plain(others::script(peer, options)?),
+            Peer::SocketIo => Ok(Self { dialect: Dialect::SocketIo, ..Self::plain(others::script(peer, options)?)? }),
             Peer::Nchan => {
                 let (child, port, folder) = others::nchan(options)?;
                 Ok(Self {
-                    peer,
                     address: SocketAddr::from(([127, 0, 0, 1], port)),
                     dialect: Dialect::Nchan,
                     processes: vec![child.id()],
@@ -109,10 +100,10 @@ impl Server {
         }
     }
 
-    fn plain(peer: Peer, mut child: Child) -> Result<Self, Failure> {
+    fn plain(mut child: Child) -> Result<Self, Failure> {
         let address = child.address()?;
         let processes = vec![child.id()];
-        Ok(Self { peer, address, dialect: Dialect::Plain, processes, kept: Kept::Child(child, None) })
+        Ok(Self { address, dialect: Dialect::Plain, processes, kept: Kept::Child(child, None) })
     }
 
     /// Starts Tidings anew on its data; other peers have none.

@@ -142,13 +142,13 @@ impl Tidings {
             let members: Vec<String> =
                 members.iter().take(MEMBERS_AT_ONCE).map(|person| format!(r#"{{"userId":"{}"}}"#, person.id)).collect();
             let body = format!(r#"{{"type":"PUBLIC","title":"{id}","members":[{}]}}"#, members.join(","));
-            Call::new("PUT", format!("/api/admin/rooms/{id}"), &application, body)
+            Call::new("PUT", format!("/api/admin/rooms/{id}"), &application, &body)
         };
         calls::all(self.address(), rooms.iter().map(make).collect(), WIDTH / 4)?;
         // Who did not fit into the first call comes by themselves.
         let join = |room: &str, person: &Person| {
             let path = format!("/api/chat/rooms/{room}/members/{}", person.id);
-            Call::new("PUT", path, &person.token, "{}".to_owned())
+            Call::new("PUT", path, &person.token, "{}")
         };
         let rest =
             rooms.iter().flat_map(|(id, members)| members.iter().skip(MEMBERS_AT_ONCE).map(move |one| join(id, one)));

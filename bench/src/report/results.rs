@@ -62,6 +62,16 @@ impl Results {
         Ok(Self { path, samples: Vec::new() })
     }
 
+    /// What was measured of a scenario, and on which machine.
+    pub(crate) fn read(folder: &Path, scenario: &str) -> Result<(Machine, Vec<Sample>), Failure> {
+        let path = folder.join(format!("{scenario}.jsonl"));
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut lines = text.lines();
+        let machine = serde_json::from_str(lines.next().ok_or("an empty file of results")?)?;
+        let samples = lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+        Ok((machine, samples))
+    }
+
     /// Keeps a sample at once, so that a run that is broken off loses nothing.
     pub(crate) fn add(&mut self, sample: Sample) -> Result<(), Failure> {
         let mut file = File::options().append(true).open(&self.path)?;

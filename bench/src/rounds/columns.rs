@@ -2,6 +2,20 @@
 
 use crate::report::Column;
 
+/// By scenario.
+pub(super) const ALL: [(&str, &[Column]); 10] = [
+    ("fan-out", FAN_OUT),
+    ("idle", IDLE),
+    ("polls", POLLS),
+    ("sends", SENDS),
+    ("storm", STORM),
+    ("growth-subscribers", FAN_OUT),
+    ("growth-rooms", FAN_OUT),
+    ("growth-instances", FAN_OUT),
+    ("growth-history", HISTORY),
+    ("growth-watched", WATCHED),
+];
+
 pub(super) const FAN_OUT: &[Column] = &[
     Column::spread("CPU µs/delivery", "cpu_us"),
     Column::times("× floor", "cpu_us", "floor"),

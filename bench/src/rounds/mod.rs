@@ -104,6 +104,18 @@ pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
+/// All scenarios that have results, as tables.
+pub(crate) fn tables(results: &Path) -> Result<(), Failure> {
+    for (scenario, columns) in columns::ALL {
+        if results.join(format!("{scenario}.jsonl")).is_file() {
+            let (machine, samples) = Results::read(results, scenario)?;
+            print(&format!("{scenario}: {}, {} cores, Linux {}\n", machine.processor, machine.cores, machine.kernel));
+            print(&table(&samples, columns));
+        }
+    }
+    Ok(())
+}
+
 /// One after the other.
 pub(crate) fn all(options: &Options) -> Result<(), Failure> {
     fan_out(options)?;

@@ -17,7 +17,7 @@ const ROOMS: usize = 50;
 const WRITERS: usize = 4;
 /// Quiet sending before the storm, and after it.
 const BEFORE: Duration = Duration::from_secs(3);
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Begun in one go before the load looks at what came, so that it does not delay what it measures.
 const IN_ONE_GO: usize = 50;
 /// Until one who was turned away tries again.
@@ -54,8 +54,8 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     storm.go_on(&mut links, BEFORE, |_| false)?;
     let cut = Usage::now(processes);
     storm.publishers.counts.0 = Some(cut.at);
-    let mut came = Histogram::new();
-    storm.come_back(&mut links, &mut came)?;
+    let mut returns = Histogram::new();
+    storm.come_back(&mut links, &mut returns)?;
     let back = Usage::now(processes);
     storm.publishers.counts.1 = Some(back.at);
     storm.go_on(&mut links, BEFORE, |_| false)?;
@@ -66,7 +66,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let mut figures = Figures::new();
     let seconds = (back.at - cut.at).as_secs_f64();
     figures.set("all_back_s", seconds);
-    figures.set_some("half_back_s", came.percentile(0.5).map(|milliseconds| milliseconds / 1e3));
+    figures.set_some("half_back_s", returns.percentile(0.5).map(|milliseconds| milliseconds / 1e3));
     figures.set("connect_us", (back.servers - cut.servers).total * 1e6 / case.clients as f64);
     figures.set("server_cores", (back.servers - cut.servers).total / seconds);
     figures.set("client_cores", (back.client - cut.client).total / seconds);
@@ -106,17 +106,17 @@ impl Storm<'_> {
         Ok(())
     }
 
-    /// Cuts everyone, and has all come back; `came` gets when each was back.
-    fn come_back(&mut self, links: &mut Links, came: &mut Histogram) -> Result<(), Failure> {
+    /// Cuts everyone, and has all come back; `returns` gets when each was back.
+    fn come_back(&mut self, links: &mut Links, returns: &mut Histogram) -> Result<(), Failure> {
         let begin = Instant::now();
         self.audience.cut(links);
-        let (count, mut begun, mut retried, mut last_look) = (self.audience.len(), 0, 0, begin);
+        let (count, mut started, mut retried, mut last_look) = (self.audience.len(), 0, 0, begin);
         while self.audience.ready() < count {
-            let until = (begun + IN_ONE_GO).min(count);
-            for whose in begun..until {
+            let until = (started + IN_ONE_GO).min(count);
+            for whose in started..until {
                 self.audience.begin(links, whose)?;
             }
-            begun = until;
+            started = until;
             if last_look.elapsed() > AGAIN {
                 last_look = Instant::now();
                 let until = self.audience.closed.len();
@@ -127,13 +127,13 @@ impl Storm<'_> {
                 retried = until;
             }
             let before = self.audience.ready();
-            self.turn(links, if begun < count { Duration::ZERO } else { Duration::from_millis(20) })?;
+            self.turn(links, if started < count { Duration::ZERO } else { Duration::from_millis(20) })?;
             for _ in before..self.audience.ready() {
-                came.record(begin.elapsed());
+                returns.record(begin.elapsed());
             }
             if begin.elapsed() > PATIENCE {
                 return Err(format!(
-                    "only {} of {count} came back: {:?}",
+                    "only {} of {count} returns back: {:?}",
                     self.audience.ready(),
                     self.audience.closed.first()
                 )

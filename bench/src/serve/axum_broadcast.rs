@@ -1,5 +1,5 @@
-//! A chat as axum's examples write it: a broadcast for each room, a task for each socket that sends what it gets from
-//! there, buffers as they are.
+//! A chat as axum's example writes it: a broadcast for each room, two tasks for each socket, one that sends what it gets
+//! from there and one that listens, buffers as they are.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,20 +25,28 @@ fn room(rooms: &Rooms, name: &str) -> Sender<String> {
     rooms.entry(name.to_owned()).or_insert_with(|| broadcast::channel(KEPT).0).clone()
 }
 
+#[expect(clippy::disallowed_methods, reason = "no part of the service: it ends with the process")]
 async fn subscribe(State(rooms): State<Rooms>, Path(name): Path<String>, upgrade: WebSocketUpgrade) -> Response {
     // Before the answer, so that who has it hears everything.
     let mut messages = room(&rooms, &name).subscribe();
     upgrade.on_upgrade(async move |socket| {
         let (mut sink, mut stream) = socket.split();
-        loop {
-            tokio::select! {
-                message = messages.recv() => match message {
-                    Ok(text) => if sink.send(Message::Text(text.into())).await.is_err() { return },
-                    Err(RecvError::Lagged(_)) => {}
+        let mut telling = tokio::spawn(async move {
+            loop {
+                let text = match messages.recv().await {
+                    Ok(text) => text,
+                    Err(RecvError::Lagged(_)) => continue,
                     Err(RecvError::Closed) => return,
-                },
-                heard = stream.next() => if !matches!(heard, Some(Ok(_))) { return },
+                };
+                if sink.send(Message::Text(text.into())).await.is_err() {
+                    return;
+                }
             }
+        });
+        let mut hearing = tokio::spawn(async move { while let Some(Ok(_)) = stream.next().await {} });
+        tokio::select! {
+            _ = &mut telling => hearing.abort(),
+            _ = &mut hearing => telling.abort(),
         }
     })
 }

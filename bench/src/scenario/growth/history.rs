@@ -17,6 +17,7 @@ use crate::{Failure, Options};
 const READS: usize = 2000;
 const WIDTH: usize = 8;
 const PAGE: u64 = 50;
+const MISSED: u64 = 40;
 const WRITERS: usize = 64;
 
 #[derive(Deserialize)]
@@ -39,23 +40,11 @@ pub(crate) fn run(messages: u64, peer: Peer, options: &Options, progress: &mut P
     let Newest { rev, history } = serde_json::from_slice(&newest.body)?;
     let (mut figures, mut random) = (Figures::new(), Random(1));
     figures.set("messages", rev as f64);
-    let behind = |changes: u64| rev.saturating_sub(changes);
-    let reads: [(&str, Box<dyn FnMut() -> String>); 5] = [
-        ("newest", Box::new(|| format!("/messages?limit={PAGE}"))),
-        (
-            "older",
-            Box::new({
-                let mut random = Random(2);
-                move || format!("/messages?limit={PAGE}&before={}", 2 + random.below(rev))
-            }),
-        ),
-        ("first", Box::new(|| format!("/messages?limit={PAGE}&after={}", random.below(10)))),
-        ("caught_up", Box::new(|| format!("/messages?limit={PAGE}&since={}&history={history}", behind(40)))),
-        ("meta", Box::new(|| "/meta".to_owned())),
-    ];
-    for (name, mut path) in reads {
+    for read in [Read::Newest, Read::Older, Read::First, Read::CaughtUp, Read::Meta] {
+        let name = read.name();
         progress.begin(format!("{} in a room of {rev}:", name.replace('_', " ")));
-        let (latency, each) = read(address, &processes, (0..READS).map(|_| get(&path(), &reader)).collect())?;
+        let calls = (0..READS).map(|_| get(&read.path(rev, &history, &mut random), &reader)).collect();
+        let (latency, each) = measure(address, &processes, calls)?;
         figures.set_some(&format!("{name}_p50_ms"), latency.percentile(0.5));
         figures.set_some(&format!("{name}_p99_ms"), latency.percentile(0.99));
         figures.set(&format!("{name}_us"), each);
@@ -63,12 +52,48 @@ pub(crate) fn run(messages: u64, peer: Peer, options: &Options, progress: &mut P
     Ok(figures)
 }
 
+/// What is read of a room.
+#[derive(Debug, Clone, Copy)]
+enum Read {
+    Newest,
+    /// Before any message.
+    Older,
+    First,
+    /// What a client that missed some messages asks for.
+    CaughtUp,
+    Meta,
+}
+
+impl Read {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Older => "older",
+            Self::First => "first",
+            Self::CaughtUp => "caught_up",
+            Self::Meta => "meta",
+        }
+    }
+
+    fn path(self, rev: u64, history: &str, random: &mut Random) -> String {
+        match self {
+            Self::Newest => format!("/messages?limit={PAGE}"),
+            Self::Older => format!("/messages?limit={PAGE}&before={}", 2 + random.below(rev)),
+            Self::First => format!("/messages?limit={PAGE}&after={}", random.below(10)),
+            Self::CaughtUp => {
+                format!("/messages?limit={PAGE}&since={}&history={history}", rev.saturating_sub(MISSED))
+            }
+            Self::Meta => "/meta".to_owned(),
+        }
+    }
+}
+
 fn get(path: &str, reader: &Person) -> Call {
     Call::get(format!("/api/chat/rooms/room0{path}"), &reader.token)
 }
 
 /// How long the calls take, and how much processor time of all processes one takes, in microseconds.
-fn read(address: SocketAddr, processes: &[u32], calls: Vec<Call>) -> Result<(Histogram, f64), Failure> {
+fn measure(address: SocketAddr, processes: &[u32], calls: Vec<Call>) -> Result<(Histogram, f64), Failure> {
     let (mut latency, count) = (Histogram::new(), calls.len() as f64);
     let before = usage(processes);
     calls::each(address, calls, WIDTH, |_, answer| latency.record(answer.took))?;

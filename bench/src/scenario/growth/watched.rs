@@ -15,7 +15,7 @@ use crate::{Failure, Options};
 const EACH: usize = 10_000;
 /// Subscriptions under way at once.
 const UNDER_WAY: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Until the last subscription is followed by nothing.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -126,6 +126,6 @@ mod tests {
     #[test]
     fn a_counter_is_summed_over_its_labels() {
         let text = b"# TYPE a counter\na 3\na{x=\"1\"} 2\na_b 100\nb 7\n";
-        assert_eq!(counter(text, "a"), 5.0);
+        assert!((counter(text, "a") - 5.0).abs() < f64::EPSILON);
     }
 }
