@@ -5,8 +5,9 @@ WORKDIR /build
 
 # The dependencies first, with nothing of the service's own, so that a change in src/ does not build them again.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src tests \
-    && echo 'fn main() {}' | tee src/main.rs tests/main.rs \
+COPY bench/Cargo.toml bench/
+RUN mkdir -p src tests bench/src \
+    && echo 'fn main() {}' | tee src/main.rs tests/main.rs bench/src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked --bin tidings
 

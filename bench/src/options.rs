@@ -117,6 +117,15 @@ impl Options {
         Err(format!("{} is not there: cargo build --release, or --binary PATH", path.display()).into())
     }
 
+    /// The same, or so little that it takes a few seconds.
+    pub(crate) fn brief(&self) -> Self {
+        if !self.smoke {
+            return self.clone();
+        }
+        let peers = if self.peers.is_empty() { vec![Peer::Floor, Peer::Tidings] } else { self.peers.clone() };
+        Self { rounds: 1, seconds: 0.5, pin: Some(false), peers, ..self.clone() }
+    }
+
     /// Whether a case is wanted.
     pub(crate) fn wants(&self, case: &str) -> bool {
         self.cases.is_empty() || self.cases.iter().any(|wanted| wanted.eq_ignore_ascii_case(case))

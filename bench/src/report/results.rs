@@ -49,17 +49,22 @@ pub(crate) fn said(program: &str, arguments: &[&str]) -> String {
 
 /// A file of results.
 pub(crate) struct Results {
-    path: PathBuf,
+    path: Option<PathBuf>,
     pub(crate) samples: Vec<Sample>,
 }
 
 impl Results {
-    /// A new file for a scenario; what was there before is replaced once there is something new.
+    /// A new file for a scenario, in the place of one that was there.
     pub(crate) fn new(folder: &Path, scenario: &str, machine: &Machine) -> Result<Self, Failure> {
         fs::create_dir_all(folder)?;
         let path = folder.join(format!("{scenario}.jsonl"));
         fs::write(&path, serde_json::to_string(machine)? + "\n")?;
-        Ok(Self { path, samples: Vec::new() })
+        Ok(Self { path: Some(path), samples: Vec::new() })
+    }
+
+    /// None that are kept.
+    pub(crate) fn none() -> Self {
+        Self { path: None, samples: Vec::new() }
     }
 
     /// What was measured of a scenario, and on which machine.
@@ -74,8 +79,10 @@ impl Results {
 
     /// Keeps a sample at once, so that a run that is broken off loses nothing.
     pub(crate) fn add(&mut self, sample: Sample) -> Result<(), Failure> {
-        let mut file = File::options().append(true).open(&self.path)?;
-        writeln!(file, "{}", serde_json::to_string(&sample)?)?;
+        if let Some(path) = &self.path {
+            let mut file = File::options().append(true).open(path)?;
+            writeln!(file, "{}", serde_json::to_string(&sample)?)?;
+        }
         self.samples.push(sample);
         Ok(())
     }

@@ -18,6 +18,7 @@ const RELAYS: &[Peer] =
 
 /// Fan-out, case by case.
 pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
+    let options = &options.brief();
     let peers = or(&options.peers, RELAYS);
     let cases = fan_out::CASES.into_iter().filter(|(name, _)| options.wants(name));
     let cases: Vec<_> = cases.map(|(name, case)| (name.to_owned(), case.pinned, case)).collect();
@@ -141,7 +142,7 @@ fn play<C>(
 ) -> Result<(), Failure> {
     let versions = peers.iter().filter_map(|peer| Some((peer.name(), version(*peer, options)?))).collect();
     let machine = Machine::look(versions);
-    let mut results = Results::new(&options.results, scenario, &machine)?;
+    let mut results = if options.smoke { Results::none() } else { Results::new(&options.results, scenario, &machine)? };
     let mut progress = Progress::new();
     for (name, pinned, case) in cases {
         let options = options.pinned_unless_told(*pinned);

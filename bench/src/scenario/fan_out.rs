@@ -49,6 +49,8 @@ pub(crate) const CASES: [(&str, Case); 3] = [
 /// One run of a case with a fresh server.
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let options = &options.pinned_unless_told(case.pinned);
+    let case =
+        if options.smoke { Case { rooms: case.rooms.min(10), members: case.members.min(100), ..case } } else { case };
     let mut stage = Stage::set(peer, options, (case.rooms, case.members), 4)?;
     if case.instances > 1 {
         stage.server.grow(case.instances)?;
@@ -59,7 +61,9 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let seconds = Duration::from_secs_f64(options.seconds);
     let mut run = Run::new(case, publishers, progress);
     let mut figures = Figures::new();
-    if let Rate::Open(_) = case.rate {
+    if let Rate::Open(_) = case.rate
+        && !options.smoke
+    {
         let alone = run.play(&mut links, &stage.server.processes, options.warm_up(), seconds)?;
         figures.set("apart_us", alone.cpu.0 * 1e6 / alone.sent as f64);
     }
