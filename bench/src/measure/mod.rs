@@ -7,5 +7,5 @@ mod statistics;
 
 pub(crate) use histogram::Histogram;
 pub(crate) use order::{Order, Tally};
-pub(crate) use process::{Usage, memory, usage};
+pub(crate) use process::{Spent, Usage, memory, usage};
 pub(crate) use statistics::Spread;

@@ -45,11 +45,6 @@ fn process_usage(process: &str) -> Cpu {
     Cpu { total: counted.total.max(exact), user: counted.user }
 }
 
-/// The processor time of this process.
-fn myself() -> Cpu {
-    process_usage("self")
-}
-
 /// Bytes of memory that several processes and their descendants have in use. What they share counts for each, so that only differences mean something
 pub(crate) fn memory(processes: &[u32]) -> u64 {
     let one = |process: u32| {
@@ -88,18 +83,55 @@ fn with_descendants(processes: &[u32]) -> Vec<u32> {
     all
 }
 
-/// A look at processes: what they have used so far.
+/// A look at what was used so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
     pub(crate) at: Instant,
+    servers: Cpu,
+    client: f64,
+    /// By everything that this process has started, itself among it.
+    ours: f64,
+    /// By everyone on this machine, and below it what took the cores away.
+    machine: f64,
+}
+
+/// What was used between two looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    pub(crate) seconds: f64,
     pub(crate) servers: Cpu,
-    pub(crate) client: Cpu,
+    pub(crate) client: f64,
+    /// By others on the same machine, who disturbed the measurement.
+    pub(crate) others: f64,
 }
 
 impl Usage {
-    pub(crate) fn now(processes: &[u32]) -> Self {
-        Self { at: Instant::now(), servers: usage(processes), client: myself() }
+    pub(crate) fn now(servers: &[u32]) -> Self {
+        Self {
+            at: Instant::now(),
+            servers: usage(servers),
+            client: process_usage("self").total,
+            ours: usage(&[std::process::id()]).total,
+            machine: busy(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or(0.0),
+        }
     }
+
+    pub(crate) fn since(&self, earlier: &Self) -> Spent {
+        Spent {
+            seconds: (self.at - earlier.at).as_secs_f64(),
+            servers: self.servers - earlier.servers,
+            client: self.client - earlier.client,
+            others: ((self.machine - earlier.machine) - (self.ours - earlier.ours)).max(0.0),
+        }
+    }
+}
+
+/// Of `/proc/stat`, seconds in which cores were not idle: user, nice, system, irq, softirq, steal.
+fn busy(stat: &str) -> Option<f64> {
+    let fields: Vec<f64> =
+        stat.lines().next()?.split_whitespace().skip(1).map_while(|field| field.parse().ok()).collect();
+    let at = |place: usize| fields.get(place);
+    Some([0, 1, 2, 5, 6, 7].into_iter().filter_map(at).sum::<f64>() / TICKS)
 }
 
 #[cfg(test)]
@@ -112,6 +144,11 @@ mod tests {
         let cpu = times(stat).expect("a stat");
         assert_eq!((cpu.total, cpu.user), (3.0, 2.5));
         assert!(times("no stat").is_none());
+    }
+
+    #[test]
+    fn what_waits_is_not_busy() {
+        assert_eq!(busy("cpu  100 200 300 9999 8888 10 20 30 0 0\ncpu0 1 1\n"), Some(6.6));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{Histogram, Tally};
+use crate::measure::{Histogram, Spent, Tally};
 
 /// Figures by name. The ending of a name is the unit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,13 @@ impl Figures {
             self.set_some(name, latency.percentile(share));
         }
         self.set_some("longest_ms", latency.longest());
+    }
+
+    /// How many cores were busy, by whom.
+    pub(crate) fn cores(&mut self, spent: &Spent) {
+        self.set("server_cores", spent.servers.total / spent.seconds);
+        self.set("client_cores", spent.client / spent.seconds);
+        self.set("others_cores", spent.others / spent.seconds);
     }
 
     /// What did not arrive as it should.

@@ -154,10 +154,10 @@ impl Bar {
         text.push_str(&rectangle(class, left, y, solid));
         if self.value.median > end {
             let at = left + length - 14.0;
-            text.push_str(&format!("<path class=\"break\" d=\"M{at:.1} {:.1}l6 {:.1}\"/>", y + BAR + 2.0, -BAR - 4.0));
+            text += &line("break", (at, y + BAR + 2.0), &format!("l6 {:.1}", -BAR - 4.0));
         } else if self.value.most > self.value.least {
             let (least, most) = (left + self.value.least * unit, left + self.value.most * unit);
-            text.push_str(&format!("<path class=\"range\" d=\"M{least:.1} {middle:.1}H{most:.1}\"/>"));
+            text += &line("range", (least, middle), &format!("H{most:.1}"));
         }
         let after = left + length.max(self.value.most.min(end) * unit) + 6.0;
         let value = number(self.value.median);
@@ -167,6 +167,10 @@ impl Bar {
 
 fn rectangle(class: &str, x: f64, y: f64, width: f64) -> String {
     format!("<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" rx=\"2\"/>")
+}
+
+fn line(class: &str, (x, y): (f64, f64), to: &str) -> String {
+    format!("<path class=\"{class}\" d=\"M{x:.1} {y:.1}{to}\"/>")
 }
 
 fn shown(peer: &str) -> &str {

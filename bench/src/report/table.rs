@@ -115,7 +115,7 @@ pub(crate) fn table(samples: &[Sample], columns: &[Column]) -> String {
             lines.push(std::iter::once(peer.to_owned()).chain(cells).collect::<Vec<String>>());
         }
         for line in lines {
-            text.push_str(&format!("| {} |\n", line.join(" | ")));
+            text.extend(["| ", &line.join(" | "), " |\n"]);
         }
         text.push('\n');
     }

@@ -29,6 +29,7 @@ pub(super) const FAN_OUT: &[Column] = &[
     Column::median("p99.9 ms", "p999_ms"),
     Column::median("server cores", "server_cores"),
     Column::median("client cores", "client_cores"),
+    Column::most("others' cores", "others_cores"),
     Column::most("lost", "lost"),
     Column::most("doubled", "doubled"),
     Column::most("reordered", "reordered"),
@@ -45,6 +46,7 @@ pub(super) const IDLE: &[Column] = &[
     Column::median("CPU µs/s when idle", "idle_us_per_s"),
     Column::median("MiB at rest", "at_rest_mib"),
     Column::median("client cores", "client_cores"),
+    Column::most("others' cores", "others_cores"),
     Column::most("closed", "closed"),
 ];
 
@@ -59,6 +61,7 @@ pub(super) const POLLS: &[Column] = &[
     Column::median("p99.9 ms", "p999_ms"),
     Column::median("server cores", "server_cores"),
     Column::median("client cores", "client_cores"),
+    Column::most("others' cores", "others_cores"),
     Column::most("lost", "lost"),
     Column::most("not 304", "refused"),
     Column::most("closed", "closed"),
@@ -72,6 +75,7 @@ pub(super) const SENDS: &[Column] = &[
     Column::spread("CPU µs/send", "cpu_us"),
     Column::median("databases' µs/send", "databases_us"),
     Column::median("client cores", "client_cores"),
+    Column::most("others' cores", "others_cores"),
     Column::most("lost", "lost"),
     Column::most("refused", "refused"),
 ];
@@ -86,6 +90,7 @@ pub(super) const STORM: &[Column] = &[
     Column::median("CPU µs/client", "connect_us"),
     Column::median("server cores", "server_cores"),
     Column::median("client cores", "client_cores"),
+    Column::most("others' cores", "others_cores"),
     Column::most("turned away", "turned_away"),
     Column::most("resets", "resets"),
     Column::most("lost", "lost"),

@@ -7,7 +7,7 @@ use super::audience::{AT_ONCE, Audience, Seat};
 use super::publishers::Publishers;
 use super::stage::Stage;
 use crate::load::{Incoming, Link, Links, Pace, Schedule};
-use crate::measure::{Histogram, Usage};
+use crate::measure::{Histogram, Spent, Usage};
 use crate::peers::{Dialect, Heard, Peer};
 use crate::progress::Progress;
 use crate::report::Figures;
@@ -65,7 +65,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
         && !options.smoke
     {
         let alone = run.play(&mut links, &stage.server.processes, options.warm_up(), seconds)?;
-        figures.set("apart_us", alone.cpu.0 * 1e6 / alone.sent as f64);
+        figures.set("apart_us", alone.cost.servers.total * 1e6 / alone.sent as f64);
     }
     let mut people = stage.people.iter().cloned();
     let seats = (0..case.rooms * case.members).map(|n| Seat { room: n % case.rooms, person: people.next() });
@@ -96,12 +96,9 @@ struct Run<'a> {
 
 /// What happened while it counted.
 struct Window {
-    seconds: f64,
+    cost: Spent,
     sent: u64,
     delivered: u64,
-    /// Seconds of processor time: in all, in the program itself.
-    cpu: (f64, f64),
-    client: f64,
 }
 
 impl<'a> Run<'a> {
@@ -151,16 +148,9 @@ impl<'a> Run<'a> {
         while begins.at.elapsed() < counted {
             self.turn(links, &schedule)?;
         }
-        let ends = Usage::now(processes);
+        let cost = Usage::now(processes).since(&begins);
         drop(pace);
-        let servers = ends.servers - begins.servers;
-        let window = Window {
-            seconds: (ends.at - begins.at).as_secs_f64(),
-            sent: self.publishers.sent() - sent,
-            delivered: self.delivered - delivered,
-            cpu: (servers.total, servers.user),
-            client: (ends.client - begins.client).total,
-        };
+        let window = Window { spent, sent: self.publishers.sent() - sent, delivered: self.delivered - delivered };
         let over = Instant::now();
         while !self.is_complete() && over.elapsed() < PATIENCE {
             self.hear(links, Duration::from_millis(50))?;
@@ -234,17 +224,16 @@ impl<'a> Run<'a> {
     fn figures(&self, window: &Window, figures: &mut Figures) {
         let Some(audience) = &self.audience else { return };
         let (delivered, sent) = (window.delivered as f64, window.sent as f64);
-        let (cpu, user) = window.cpu;
+        let (seconds, cpu) = (window.cost.seconds, window.cost.servers.total);
         figures.set("cpu_us", cpu * 1e6 / delivered);
-        figures.set("user_us", user * 1e6 / delivered);
+        figures.set("user_us", window.cost.servers.user * 1e6 / delivered);
         if let Some(apart) = figures.get("apart_us") {
             // What the same messages cost with nobody there is taken off.
             figures.set("deliver_us", (cpu * 1e6 - apart * sent) / delivered);
         }
-        figures.set("deliveries_per_s", delivered / window.seconds);
-        figures.set("messages_per_s", sent / window.seconds);
-        figures.set("server_cores", cpu / window.seconds);
-        figures.set("client_cores", window.client / window.seconds);
+        figures.set("deliveries_per_s", delivered / seconds);
+        figures.set("messages_per_s", sent / seconds);
+        figures.cores(&window.cost);
         figures.latency(&self.latency);
         if self.publishers.acknowledged.count() > 0 {
             figures.set_some("ack_p99_ms", self.publishers.acknowledged.percentile(0.99));

@@ -35,28 +35,28 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let (addresses, dialect) = (stage.server.addresses(), stage.server.dialect);
     let mut audience = Audience::new(addresses, dialect, stage.rooms.clone(), seats.collect(), &vec![1; rooms]);
     audience.connect(&mut links, AT_ONCE)?;
-    let after = Usage::now(&processes);
+    let first = Usage::now(&processes).since(&before);
     rest(&mut links, SETTLE, progress)?;
     let occupied = memory(&processes);
     let quiet = usage(&processes);
     rest(&mut links, SETTLE, progress)?;
     let quiet = (usage(&processes) - quiet).total / SETTLE.as_secs_f64();
-    let (count, seconds) = (connections as f64, (after.at - before.at).as_secs_f64());
+    let count = connections as f64;
     let mut figures = Figures::new();
     figures.set("bytes_per_connection", (occupied as f64 - at_rest as f64) / count);
     figures.set("at_rest_mib", at_rest as f64 / f64::from(1 << 20));
-    figures.set("connects_per_s", count / seconds);
-    figures.set("connect_us", (after.servers - before.servers).total * 1e6 / count);
+    figures.set("connects_per_s", count / first.seconds);
+    figures.set("connect_us", first.servers.total * 1e6 / count);
     figures.set("idle_us_per_s", quiet * 1e6);
-    figures.set("client_cores", (after.client - before.client).total / seconds);
+    figures.cores(&first);
     // Once more, when everyone is known.
     audience.cut(&mut links);
     rest(&mut links, SETTLE, progress)?;
     let before = Usage::now(&processes);
     audience.connect(&mut links, AT_ONCE)?;
-    let after = Usage::now(&processes);
-    figures.set("again_per_s", count / (after.at - before.at).as_secs_f64());
-    figures.set("again_us", (after.servers - before.servers).total * 1e6 / count);
+    let again = Usage::now(&processes).since(&before);
+    figures.set("again_per_s", count / again.seconds);
+    figures.set("again_us", again.servers.total * 1e6 / count);
     figures.set("closed", audience.closed.len() as f64);
     Ok(figures)
 }

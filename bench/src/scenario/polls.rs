@@ -25,8 +25,12 @@ struct Poller {
     due: VecDeque<Instant>,
 }
 
-#[derive(Default)]
-struct Count {
+struct Run {
+    pollers: Vec<Poller>,
+    schedule: Schedule,
+    /// From when on polls count.
+    counted_from: Option<Instant>,
+    latency: Histogram,
     asked: u64,
     answered: u64,
     unexpected: u64,
@@ -41,63 +45,73 @@ pub(crate) fn run(per_second: f64, peer: Peer, options: &Options, progress: &mut
         let request = request(&mut stage, number)?;
         pollers.push(Poller { link: links.http(stage.server.address)?, request, due: VecDeque::new() });
     }
-    let (warm, seconds) = (options.warm_up(), Duration::from_secs_f64(options.seconds));
     let begin = Instant::now();
-    let schedule = Schedule::new(begin, per_second);
-    let pace = Pace::start(links.waker(), schedule);
+    let mut run = Run::new(pollers, Schedule::new(begin, per_second));
+    let pace = Pace::start(links.waker(), run.schedule);
     let processes = &stage.server.processes;
-    let (mut count, mut latency) = (Count::default(), Histogram::new());
-    let (mut begins, mut ends, mut counted): (Option<Usage>, Option<Usage>, u64) = (None, None, 0);
-    loop {
-        let now = Instant::now();
-        if begins.is_none() && now >= begin + warm {
-            begins = Some(Usage::now(processes));
-            counted = count.answered;
+    run.ask_until(&mut links, begin + options.warm_up(), progress)?;
+    let (begins, before) = (Usage::now(processes), run.answered);
+    run.counted_from = Some(begins.at);
+    run.ask_until(&mut links, begins.at + Duration::from_secs_f64(options.seconds), progress)?;
+    let (ends, count) = (Usage::now(processes), (run.answered - before) as f64);
+    drop(pace);
+    while run.answered < run.asked && ends.at.elapsed() < PATIENCE {
+        run.hear(&mut links)?;
+    }
+    let (spent, mut figures) = (ends.since(&begins), Figures::new());
+    figures.set("cpu_us", spent.servers.total * 1e6 / count);
+    figures.set("user_us", spent.servers.user * 1e6 / count);
+    figures.set("answers_per_s", count / spent.seconds);
+    figures.cores(&spent);
+    figures.latency(&run.latency);
+    figures.set("lost", (run.asked - run.answered) as f64);
+    figures.set("refused", run.unexpected as f64);
+    figures.set("closed", run.closed as f64);
+    Ok(figures)
+}
+
+impl Run {
+    fn new(pollers: Vec<Poller>, schedule: Schedule) -> Self {
+        let latency = Histogram::new();
+        Self { pollers, schedule, counted_from: None, latency, asked: 0, answered: 0, unexpected: 0, closed: 0 }
+    }
+
+    /// Asks what is due, until then.
+    fn ask_until(&mut self, links: &mut Links, end: Instant, progress: &mut Progress) -> Result<(), Failure> {
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                return Ok(());
+            }
+            while self.schedule.at(self.asked) <= now {
+                let number = usize::try_from(self.asked).unwrap_or_default() % CONNECTIONS;
+                ask(links, &mut self.pollers[number], self.schedule.at(self.asked));
+                self.asked += 1;
+            }
+            self.hear(links)?;
+            progress.tell(|| format!("{} asked, {} answered", self.asked, self.answered));
         }
-        if ends.is_none() && now >= begin + warm + seconds {
-            ends = Some(Usage::now(processes));
-            counted = count.answered - counted;
-        }
-        while ends.is_none() && schedule.at(count.asked) <= now {
-            let number = usize::try_from(count.asked).unwrap_or_default() % CONNECTIONS;
-            ask(&mut links, &mut pollers[number], schedule.at(count.asked));
-            count.asked += 1;
-        }
-        if ends.is_some_and(|ends| count.answered == count.asked || ends.at.elapsed() > PATIENCE) {
-            break;
-        }
+    }
+
+    fn hear(&mut self, links: &mut Links) -> Result<(), Failure> {
         links.turn(Duration::from_millis(100), |number, link, incoming| match incoming {
             Incoming::Answer { status, .. } => {
-                count.answered += 1;
-                count.unexpected += u64::from(status != 304);
-                let poller = &mut pollers[number];
+                self.answered += 1;
+                self.unexpected += u64::from(status != 304);
+                let poller = &mut self.pollers[number];
                 let Some(due) = poller.due.pop_front() else { return };
-                if begins.is_some_and(|begins| due >= begins.at) {
-                    latency.record(due.elapsed());
+                if self.counted_from.is_some_and(|from| due >= from) {
+                    self.latency.record(due.elapsed());
                 }
                 if !poller.due.is_empty() {
                     link.send(&poller.request);
                 }
             }
-            Incoming::Closed(_) => count.closed += 1,
+            Incoming::Closed(_) => self.closed += 1,
             Incoming::Upgraded | Incoming::Text(_) => {}
         })?;
-        progress.tell(|| format!("{} asked, {} answered", count.asked, count.answered));
+        Ok(())
     }
-    drop(pace);
-    let (Some(begins), Some(ends)) = (begins, ends) else { return Err("there was no time".into()) };
-    let mut figures = Figures::new();
-    let (seconds, servers) = ((ends.at - begins.at).as_secs_f64(), ends.servers - begins.servers);
-    figures.set("cpu_us", servers.total * 1e6 / counted as f64);
-    figures.set("user_us", servers.user * 1e6 / counted as f64);
-    figures.set("answers_per_s", counted as f64 / seconds);
-    figures.set("server_cores", servers.total / seconds);
-    figures.set("client_cores", (ends.client - begins.client).total / seconds);
-    figures.latency(&latency);
-    figures.set("lost", (count.asked - count.answered) as f64);
-    figures.set("refused", count.unexpected as f64);
-    figures.set("closed", count.closed as f64);
-    Ok(figures)
 }
 
 fn ask(links: &mut Links, poller: &mut Poller, due: Instant) {

@@ -94,14 +94,14 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
         links.turn(Duration::from_millis(100), |number, link, incoming| run.on(number, link, &incoming))?;
     }
     let mut figures = Figures::new();
-    let seconds = (ends.at - begins.at).as_secs_f64();
-    figures.set("acknowledged_per_s", count as f64 / seconds);
+    let spent = ends.since(&begins);
+    figures.set("acknowledged_per_s", count as f64 / spent.seconds);
     figures.latency(&run.latency);
-    figures.set("cpu_us", (ends.servers - begins.servers).total * 1e6 / count as f64);
+    figures.set("cpu_us", spent.servers.total * 1e6 / count as f64);
     if !databases.is_empty() {
         figures.set("databases_us", store.total * 1e6 / count as f64);
     }
-    figures.set("client_cores", (ends.client - begins.client).total / seconds);
+    figures.cores(&spent);
     figures.set("lost", run.due.iter().filter(|due| due.is_some()).count() as f64);
     figures.set("refused", run.refused.len() as f64);
     Ok(figures)

@@ -64,12 +64,11 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
         storm.publishers.is_complete() && storm.audience.is_complete(&storm.publishers.next)
     })?;
     let mut figures = Figures::new();
-    let seconds = (back.at - cut.at).as_secs_f64();
-    figures.set("all_back_s", seconds);
+    let spent = back.since(&cut);
+    figures.set("all_back_s", spent.seconds);
     figures.set_some("half_back_s", returns.percentile(0.5).map(|milliseconds| milliseconds / 1e3));
-    figures.set("connect_us", (back.servers - cut.servers).total * 1e6 / case.clients as f64);
-    figures.set("server_cores", (back.servers - cut.servers).total / seconds);
-    figures.set("client_cores", (back.client - cut.client).total / seconds);
+    figures.set("connect_us", spent.servers.total * 1e6 / case.clients as f64);
+    figures.cores(&spent);
     figures.set("sends", storm.publishers.acknowledged.count() as f64);
     figures.latency(&storm.publishers.acknowledged);
     figures.tally(storm.audience.tally(&storm.publishers.next));
