@@ -45,6 +45,8 @@ enum Task {
     Storm(Options),
     /// How cost grows: subscribers, rooms, instances, history, watched rooms (as --cases)
     Growth(Options),
+    /// What polling by meta saves against reading the whole list
+    Savings(Options),
     /// All of it
     All(Options),
     /// Draws the picture of the README from the results
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Task::Sends(options) => rounds::sends(&options),
         Task::Storm(options) => rounds::storm(&options),
         Task::Growth(options) => rounds::growth(&options),
+        Task::Savings(options) => rounds::savings(&options),
         Task::All(options) => rounds::all(&options),
         Task::Picture { results, to } => draw(&results, &to),
         Task::Tables { results } => rounds::tables(&results),

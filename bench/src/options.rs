@@ -54,6 +54,10 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) rate: Option<f64>,
 
+    /// Whether Tidings on `PostgreSQL` has a Redis
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "true|false")]
+    pub(crate) redis: bool,
+
     /// The program; else target/release/tidings
     #[arg(long, value_name = "PATH")]
     binary: Option<PathBuf>,
@@ -93,6 +97,11 @@ impl Options {
     pub(crate) fn pinned_unless_told(&self, pinned: bool) -> Self {
         let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
         Self { pin: Some(self.pin.unwrap_or(pinned && several)), ..self.clone() }
+    }
+
+    /// The same without Redis.
+    pub(crate) fn without_redis(&self) -> Self {
+        Self { redis: false, ..self.clone() }
     }
 
     pub(crate) fn pins(&self) -> Pins {

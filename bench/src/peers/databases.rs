@@ -30,12 +30,11 @@ impl Databases {
         Ok(Self { postgres, redis, _folder: folder })
     }
 
-    pub(crate) fn postgres(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.postgres.1)
-    }
-
-    pub(crate) fn redis(&self) -> String {
-        self.redis.as_ref().map(|(_, port)| format!("redis://127.0.0.1:{port}")).unwrap_or_default()
+    /// What leads an instance to them.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let postgres = format!("postgres://postgres@127.0.0.1:{}/postgres", self.postgres.1);
+        let redis = self.redis.as_ref().map(|(_, port)| ("REDIS_URL", format!("redis://127.0.0.1:{port}")));
+        [Some(("DATABASE_URL", postgres)), redis].into_iter().flatten().collect()
     }
 
     pub(crate) fn processes(&self) -> Vec<u32> {

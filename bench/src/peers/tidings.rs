@@ -56,7 +56,7 @@ struct Instance {
 impl Tidings {
     /// On a new database: a file, or `PostgreSQL` with Redis.
     pub(crate) fn start(options: &Options, postgres: bool) -> Result<Self, Failure> {
-        let databases = if postgres { Some(Databases::start(true)?) } else { None };
+        let databases = if postgres { Some(Databases::start(options.redis)?) } else { None };
         let mut tidings = Self {
             instances: Vec::new(),
             binary: options.binary()?,
@@ -87,7 +87,7 @@ impl Tidings {
         }
         plan = plan.set("ROOMS_PER_CONNECTION", "10000");
         plan = match &self.databases {
-            Some(databases) => plan.set("DATABASE_URL", databases.postgres()).set("REDIS_URL", databases.redis()),
+            Some(databases) => databases.settings().into_iter().fold(plan, |plan, (name, value)| plan.set(name, value)),
             None => plan.set("DATABASE_URL", sqlite(self.folder.path())),
         };
         for (name, value) in &self.more {

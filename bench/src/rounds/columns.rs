@@ -3,12 +3,13 @@
 use crate::report::Column;
 
 /// By scenario.
-pub(super) const ALL: [(&str, &[Column]); 10] = [
+pub(super) const ALL: [(&str, &[Column]); 11] = [
     ("fan-out", FAN_OUT),
     ("idle", IDLE),
     ("polls", POLLS),
     ("sends", SENDS),
     ("storm", STORM),
+    ("savings", SAVINGS),
     ("growth-subscribers", FAN_OUT),
     ("growth-rooms", FAN_OUT),
     ("growth-instances", FAN_OUT),
@@ -97,6 +98,15 @@ pub(super) const STORM: &[Column] = &[
     Column::most("doubled", "doubled"),
     Column::most("reordered", "reordered"),
     Column::most("refused", "refused"),
+];
+
+pub(super) const SAVINGS: &[Column] = &[
+    Column::median("queries/1,000 polls", "queries_per_1000"),
+    Column::median("calls to Redis/1,000 polls", "redis_per_1000"),
+    Column::median("bytes/poll", "bytes"),
+    Column::median("% unchanged", "unchanged_percent"),
+    Column::median("queries/s", "queries_per_s"),
+    Column::median("bytes/s", "bytes_per_s"),
 ];
 
 pub(super) const HISTORY: &[Column] = &[

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::peers::{Child, Peer, version};
 use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, table};
-use crate::scenario::{fan_out, growth, idle, polls, sends, storm};
+use crate::scenario::{fan_out, growth, idle, polls, savings, sends, storm};
 
 use crate::{Failure, Options};
 
@@ -70,6 +70,19 @@ pub(crate) fn storm(options: &Options) -> Result<(), Failure> {
     })
 }
 
+/// Polls by meta against reading everything each time.
+pub(crate) fn savings(options: &Options) -> Result<(), Failure> {
+    let peers = or(&options.peers, &[Peer::TidingsPostgres]);
+    let cases = [("500 rooms", 500, false), ("500 rooms", 500, true), ("one room", 1, false), ("one room", 1, true)];
+    let cases = cases.map(|(name, rooms, by_meta)| {
+        let how = if by_meta { "meta" } else { "the whole list" };
+        (format!("{name}, {how}"), false, savings::Case { rooms, by_meta })
+    });
+    play("savings", options, &peers, columns::SAVINGS, &cases, |case, peer, options, progress| {
+        savings::run(*case, peer, options, progress)
+    })
+}
+
 /// How cost grows.
 pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
     let fan_out = |name: &str, cases: &[(&str, fan_out::Case)], peers: &[Peer]| {
@@ -124,6 +137,7 @@ pub(crate) fn all(options: &Options) -> Result<(), Failure> {
     polls(options)?;
     sends(options)?;
     storm(options)?;
+    savings(options)?;
     growth(options)
 }
 

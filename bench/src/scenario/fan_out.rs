@@ -8,7 +8,7 @@ use super::publishers::Publishers;
 use super::stage::Stage;
 use crate::load::{Incoming, Link, Links, Pace, Schedule};
 use crate::measure::{Histogram, Spent, Usage};
-use crate::peers::{Dialect, Heard, Peer};
+use crate::peers::{Heard, Peer};
 use crate::progress::Progress;
 use crate::report::Figures;
 use crate::{Failure, Options};
@@ -33,31 +33,60 @@ pub(crate) struct Case {
     pub(crate) rooms: usize,
     pub(crate) members: usize,
     pub(crate) rate: Rate,
+    /// Connections that publish. What is said on one connection is done one after the other, by some peers.
+    pub(crate) writers: usize,
     /// Of Tidings on `PostgreSQL`; subscribers and publishers are spread over them.
     pub(crate) instances: usize,
+    /// Whether they have a Redis, where there is `PostgreSQL`.
+    pub(crate) redis: bool,
     /// Whether the server has a core to itself, and the load the other.
     pub(crate) pinned: bool,
 }
 
 /// The cases that have names of their own.
 pub(crate) const CASES: [(&str, Case); 3] = [
-    ("A", Case { rooms: 1, members: 1000, rate: Rate::Open(50.0), instances: 1, pinned: true }),
-    ("B", Case { rooms: 100, members: 10, rate: Rate::Open(1000.0), instances: 1, pinned: true }),
-    ("A-max", Case { rooms: 1, members: 1000, rate: Rate::Outstanding(16), instances: 1, pinned: false }),
+    (
+        "A",
+        Case { rooms: 1, members: 1000, rate: Rate::Open(50.0), writers: 4, instances: 1, redis: true, pinned: true },
+    ),
+    (
+        "B",
+        Case {
+            rooms: 100,
+            members: 10,
+            rate: Rate::Open(1000.0),
+            writers: 50,
+            instances: 1,
+            redis: true,
+            pinned: true,
+        },
+    ),
+    (
+        "A-max",
+        Case {
+            rooms: 1,
+            members: 1000,
+            rate: Rate::Outstanding(16),
+            writers: 16,
+            instances: 1,
+            redis: true,
+            pinned: false,
+        },
+    ),
 ];
 
 /// One run of a case with a fresh server.
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let options = &options.pinned_unless_told(case.pinned);
+    let options = &if case.redis { options.clone() } else { options.without_redis() };
     let case =
         if options.smoke { Case { rooms: case.rooms.min(10), members: case.members.min(100), ..case } } else { case };
-    let mut stage = Stage::set(peer, options, (case.rooms, case.members), 4)?;
+    let mut stage = Stage::set(peer, options, (case.rooms, case.members), case.writers)?;
     if case.instances > 1 {
         stage.server.grow(case.instances)?;
     }
     let mut links = Links::new()?;
-    let connections = if stage.server.dialect == Dialect::Nchan { 16 } else { 4 };
-    let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, connections)?;
+    let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, case.writers)?;
     let seconds = Duration::from_secs_f64(options.seconds);
     let mut run = Run::new(case, publishers, progress);
     let mut figures = Figures::new();
@@ -150,7 +179,7 @@ impl<'a> Run<'a> {
         }
         let cost = Usage::now(processes).since(&begins);
         drop(pace);
-        let window = Window { spent, sent: self.publishers.sent() - sent, delivered: self.delivered - delivered };
+        let window = Window { cost, sent: self.publishers.sent() - sent, delivered: self.delivered - delivered };
         let over = Instant::now();
         while !self.is_complete() && over.elapsed() < PATIENCE {
             self.hear(links, Duration::from_millis(50))?;

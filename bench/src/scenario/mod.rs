@@ -6,6 +6,7 @@ pub(crate) mod growth;
 pub(crate) mod idle;
 pub(crate) mod polls;
 mod publishers;
+pub(crate) mod savings;
 pub(crate) mod sends;
 mod stage;
 pub(crate) mod storm;

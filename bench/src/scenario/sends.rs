@@ -156,11 +156,12 @@ impl Run {
         }
     }
 
-    /// Writers keep to one room each, as people do.
+    /// Writers keep to one room each, as people do; a fill goes to all in turn.
     fn send(&mut self, writer: usize, link: &mut Link, due: Instant) {
         let number = self.due.len() as u64;
         self.due.push(Some(due));
-        let room = &self.rooms[writer % self.rooms.len()];
+        let turn = if self.most == u64::MAX { writer } else { self.due.len() - 1 };
+        let room = &self.rooms[turn % self.rooms.len()];
         let message = Outgoing { number, room, seq: 0, content: WORDS };
         Dialect::Tidings.publish(link, std::process::id(), &message);
     }

@@ -22,12 +22,13 @@ pub(crate) const ROOMS: [(&str, Case); 3] = [
 ];
 
 /// Ever more instances, on one PostgreSQL and one Redis.
-pub(crate) const INSTANCES: [(&str, Case); 3] = [
+pub(crate) const INSTANCES: [(&str, Case); 4] = [
     ("1 instance", Case { instances: 1, ..case(20, 50, 200.0) }),
     ("2 instances", Case { instances: 2, ..case(20, 50, 200.0) }),
     ("4 instances", Case { instances: 4, ..case(20, 50, 200.0) }),
+    ("2 instances without Redis", Case { instances: 2, redis: false, ..case(20, 50, 200.0) }),
 ];
 
 const fn case(rooms: usize, members: usize, per_second: f64) -> Case {
-    Case { rooms, members, rate: Rate::Open(per_second), instances: 1, pinned: false }
+    Case { rooms, members, rate: Rate::Open(per_second), writers: 20, instances: 1, redis: true, pinned: false }
 }

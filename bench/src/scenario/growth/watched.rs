@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::super::stage::Stage;
 use crate::calls::{self, Call};
 use crate::load::{Incoming, Links, Request};
-use crate::measure::{memory, usage};
+use crate::measure::{counter, memory, usage};
 use crate::peers::{Dialect, Peer, Person};
 use crate::progress::Progress;
 use crate::report::Figures;
@@ -107,25 +107,4 @@ fn rest(links: &mut Links, time: Duration, progress: &mut Progress) -> Result<()
         progress.tell(|| "resting".to_owned());
     }
     Ok(())
-}
-
-/// A counter of Prometheus' text, over all its labels.
-fn counter(text: &[u8], name: &str) -> f64 {
-    let text = String::from_utf8_lossy(text);
-    let lines = text.lines().filter_map(|line| line.strip_prefix(name));
-    lines
-        .filter(|rest| rest.starts_with([' ', '{']))
-        .filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
-        .sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_is_summed_over_its_labels() {
-        let text = b"# TYPE a counter\na 3\na{x=\"1\"} 2\na_b 100\nb 7\n";
-        assert!((counter(text, "a") - 5.0).abs() < f64::EPSILON);
-    }
 }
