@@ -5,8 +5,10 @@ WORKDIR /build
 
 # The dependencies first, with nothing of the service's own, so that a change in src/ does not build them again.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+COPY bench/Cargo.toml bench/
+RUN mkdir -p src bench/src \
     && echo 'fn main() {}' > src/main.rs \
+    && cp src/main.rs bench/src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked --bin tidings
 

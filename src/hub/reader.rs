@@ -2,21 +2,40 @@
 //! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::model::{Caller, Credential, RoomId, UserId};
-use crate::protocol::Frame;
+use crate::protocol::{Frame, Wire};
 
 /// Best-effort frames (typing, presence, read) waiting for one reader. When as many wait, further ones are dropped.
 const ASIDES: usize = 64;
+
+/// A connection's socket, as far as it takes frames at once. Neither waits nor keeps more than a part of one batch.
+pub trait Outlet: Debug + Send + Sync {
+    /// Gives it whole frames.
+    fn push(&self, frames: &Wire) -> Pushed;
+}
+
+/// What came of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// All of it is on its way.
+    Whole,
+    /// It will be, but the reader has to see to the rest.
+    Part,
+    /// Nothing was taken: something else is still to be written, or the peer is slow.
+    No,
+}
 
 /// One who reads rooms and room lists.
 #[derive(Debug)]
 pub struct Reader {
     user: UserId,
-    is_connection: bool,
+    /// Where a connection's frames can go at once; a poll has none.
+    outlet: Option<Arc<dyn Outlet>>,
     /// With what it came in; a connection renews it in place.
     credential: Mutex<Credential>,
     ending: OnceLock<Ending>,
@@ -57,7 +76,7 @@ impl Reader {
     pub fn of_poll(caller: &Caller) -> Self {
         Self {
             user: caller.id.clone(),
-            is_connection: false,
+            outlet: None,
             credential: Mutex::new(caller.credential.clone()),
             ending: OnceLock::new(),
             over: Notify::new(),
@@ -68,13 +87,13 @@ impl Reader {
     }
 
     /// A connection on behalf of a user: others are told when they come and go.
-    pub fn of_connection(caller: &Caller) -> Self {
-        Self { is_connection: true, ..Self::of_poll(caller) }
+    pub fn of_connection(caller: &Caller, outlet: Arc<dyn Outlet>) -> Self {
+        Self { outlet: Some(outlet), ..Self::of_poll(caller) }
     }
 
     /// Whether it is a connection.
     pub fn is_connection(&self) -> bool {
-        self.is_connection
+        self.outlet.is_some()
     }
 
     /// On whose behalf it reads.
@@ -90,6 +109,16 @@ impl Reader {
     /// What moved, and forgets it.
     pub fn take(&self) -> Inbox {
         std::mem::take(&mut *self.lock())
+    }
+
+    /// Writes to its socket, past its task.
+    pub(super) fn push(&self, frames: &Wire) -> Pushed {
+        self.outlet.as_ref().map_or(Pushed::No, |outlet| outlet.push(frames))
+    }
+
+    /// There is something to do.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
     }
 
     /// A room's log moved.
@@ -172,7 +201,7 @@ mod tests {
     fn best_effort_frames_are_bounded_however_often_a_reader_looks_elsewhere() {
         let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at: Timestamp(0) };
         let caller = Caller { id: "ann".parse().expect("an id"), claims: Claims::default(), credential };
-        let reader = Reader::of_connection(&caller);
+        let reader = Reader::of_poll(&caller);
         let room: RoomId = "r".parse().expect("an id");
         for _ in 0..10 {
             (0..ASIDES).for_each(|_| reader.aside(&room, Frame::from_static("{}")));

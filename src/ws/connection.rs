@@ -1,6 +1,7 @@
-//! One connection: authenticate, then read, do, write, until it ends. One task, no channel: what moves in rooms
-//! marks the connection's reader, and the connection pulls it from its cursors when the socket has taken what was
-//! written before. So a slow socket holds no more than one batch, however much it misses.
+//! One connection: authenticate, then read, do, write, until it ends. One task, no channel. While it is up to date in a
+//! room, the hub pushes past it to its socket. As soon as the socket takes no more, what moves only marks the
+//! connection's reader, and the connection pulls it from its cursors once the socket has taken what was written before.
+//! So a slow socket holds no more than one batch, however much it misses.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -28,13 +29,6 @@ const REFUSALS: u32 = 200;
 /// The longest a client is told to wait before it comes back from a stop.
 const SPREAD_MS: u64 = 3000;
 
-/// A room the connection is subscribed to.
-pub(super) struct Room {
-    pub(super) subscription: Subscription,
-    pub(super) cursor: u64,
-    pub(super) joined_seq: u64,
-}
-
 /// The room list the connection watches.
 pub(super) struct Watched {
     pub(super) _subscription: ListSubscription,
@@ -54,7 +48,7 @@ pub(super) struct Connection<'a> {
     pub(super) caller: Caller,
     pub(super) reader: Arc<Reader>,
     _entered: Entered,
-    pub(super) rooms: HashMap<RoomId, Room>,
+    pub(super) rooms: HashMap<RoomId, Subscription>,
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
     pub(super) watched: Option<Watched>,
@@ -101,7 +95,7 @@ async fn authenticate(context: &Context, socket: &mut Socket, presented: Present
     };
     let known = async {
         let caller = caller?;
-        let reader = Arc::new(Reader::of_connection(&caller));
+        let reader = Arc::new(Reader::of_connection(&caller, socket.outlet().clone()));
         let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
         Ok::<_, Error>(Known { caller, session, reader, entered })
@@ -111,7 +105,8 @@ async fn authenticate(context: &Context, socket: &mut Socket, presented: Present
         Err(error) => {
             report(&error);
             // A peer that is gone already needs no answer.
-            let _ = socket.feed(ServerFrame::error(id, &error).encode()).await;
+            socket.feed(&ServerFrame::error(id, &error).encode());
+            let _ = socket.flush().await;
             Err(Some(match error {
                 Error::TokenExpired => Close::TOKEN_EXPIRED,
                 Error::TokenRevoked => Close::REVOKED,
@@ -229,7 +224,7 @@ impl<'a> Connection<'a> {
                 () = std::future::ready(()), if more => {}
                 () = sleep_until(wake_at) => {}
             }
-            if let Err(close) = self.keep_time(socket).await {
+            if let Err(close) = self.keep_time(socket) {
                 return Some(close);
             }
         }
@@ -280,7 +275,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Heartbeats, and the session's end.
-    async fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
+    fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
         let now = Instant::now();
         let heartbeat = self.context.settings.heartbeat;
         if now.duration_since(self.heard) >= heartbeat.mul_f32(2.5) {
@@ -288,7 +283,7 @@ impl<'a> Connection<'a> {
         }
         if now.duration_since(self.heard.max(self.pinged)) >= heartbeat {
             self.pinged = now;
-            socket.ping().await?;
+            socket.ping();
         }
         let left = self.caller.expires_at().0 - Timestamp::now().0;
         if left <= -i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX) {
@@ -311,12 +306,9 @@ impl<'a> Connection<'a> {
     /// Tells the client when to come back: not all at the same moment.
     async fn drain(&mut self, socket: &mut Socket) -> Option<Close> {
         let spread = u64::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(SPREAD_MS)).unwrap_or(0);
-        let told = async {
-            socket.feed(ServerFrame::Drain { reconnect_in_ms: spread }.encode()).await?;
-            socket.flush().await
-        };
+        socket.feed(&ServerFrame::Drain { reconnect_in_ms: spread }.encode());
         // A peer that does not read finds out by the close.
-        drop(tokio::time::timeout(Duration::from_millis(500), told).await);
+        drop(tokio::time::timeout(Duration::from_millis(500), socket.flush()).await);
         Some(Close::DRAIN)
     }
 }

@@ -4,6 +4,7 @@
 mod commands;
 mod connection;
 mod outbound;
+mod outlet;
 mod socket;
 
 use std::sync::Arc;
@@ -115,7 +116,7 @@ async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presente
     let Ok(upgraded) = on_upgrade.await else { return };
     // Taken back from hyper, whose own read buffer would else stay for as long as the connection.
     let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let mut socket = socket::Socket::new(parts.io.into_inner(), &parts.read_buf, &context.settings).await;
+    let mut socket = socket::Socket::new(parts.io.into_inner(), &parts.read_buf, &context.settings);
     drop(parts.read_buf);
     let _open = Open::count();
     let close = match context.places.clone().try_acquire_owned() {

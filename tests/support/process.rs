@@ -47,9 +47,6 @@ impl Process {
         command.args(words).env_clear().envs(environment.iter().copied());
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = services::start(command).expect("the program can be started");
-        let (mut feed, input) = (child.stdin.take().unwrap(), input.to_owned());
-        // One that ends before it has read all of it wants no more.
-        std::thread::spawn(move || drop(feed.write_all(input.as_bytes())));
         let (lines, stdout) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).all(|line| lines.send(line).is_ok()));
