@@ -96,7 +96,7 @@ export class Room extends Observable {
   // What a person does.
 
   /**
-   * Resolves once the message is sent, or failed; never rejects, for `pending` shows it anyway.
+   * Resolves once the message is sent, refused or discarded, or the room is closed: its `state` tells. It never rejects.
    * @param {string|import("./types.js").Draft} message
    */
   send(message) {
@@ -109,9 +109,9 @@ export class Room extends Observable {
     return this.outbox.retry(id);
   }
 
-  /** Gives up a failed message. @param {string} id */
+  /** Gives up a message that is not on its way just now. @param {string} id @returns {boolean} whether it could */
   discard(id) {
-    this.outbox.discard(id);
+    return this.outbox.discard(id);
   }
 
   /** @param {string} messageId @param {string} content */
@@ -202,9 +202,9 @@ export class Room extends Observable {
     this.#calm();
   }
 
-  /** Poll mode has an answer: sends may go, and presence has no frames here. */
-  polled() {
-    this.outbox.wake();
+  /** Poll mode has an answer, and presence has no frames here. @param {boolean} isBack  there was none before */
+  polled(isBack) {
+    if (isBack) this.outbox.wake();
     this.attendance.refresh();
   }
 

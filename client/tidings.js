@@ -91,10 +91,12 @@ export class Chat {
         onClosed: () => {
           this.#http.closed = true;
           this.#tabs?.leave();
+          for (const room of this.#open.values()) room.outbox.close();
+          this.#kept?.close();
         },
       },
     });
-    if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, clock: env.clock });
+    if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, env });
     this.#link = this.#makeLink(env);
     /** The caller's rooms; call `rooms.load()` to begin. */
     this.rooms = new RoomList(this.#http);
@@ -186,8 +188,9 @@ export class Chat {
 
   /** The user signs out: what they have not sent is forgotten on this device too, and it is over. */
   async logOut() {
+    const cleared = this.#kept?.clear();
     this.close();
-    await this.#kept?.clear();
+    await cleared;
   }
 
   /** Ends it for good. What is not sent yet goes out when the same user comes again. */
@@ -263,8 +266,9 @@ export class Chat {
         return [...this.#open.values()].filter((room) => room.behind);
       },
       onAnswer: () => {
+        const isBack = this.#connection.getSnapshot().status !== "polling";
         this.#connection.onPolled();
-        for (const room of this.#open.values()) room.polled();
+        for (const room of this.#open.values()) room.polled(isBack);
         if (this.#session === null) this.session().catch(() => {});
       },
       onFailure: (error) => this.#connection.onPollFailed(error),
