@@ -9,6 +9,8 @@ import { Observable } from "./observable.js";
 import { Socket } from "./socket.js";
 import { asChatError, ChatError } from "./error.js";
 
+/** @typedef {import("./figures.js").Figures} Figures */
+
 /** Without a welcome by then, polls begin; the socket goes on trying. */
 const WELCOME_MS = 2500;
 /** Without a welcome by then, this attempt is given up. */
@@ -49,21 +51,24 @@ export class Connection extends Observable {
   #refused = 0;
   #timers = /** @type {Record<string, any>} */ ({});
   #stopWatching = () => {};
+  /** As it was last told. @type {ConnectionSnapshot} */
+  #told = { status: "connecting", reason: null };
 
   /**
    * @param {object} options
    * @param {string} options.url
    * @param {import("./types.js").Environment} options.env
    * @param {import("./token.js").Token} options.token
-   * @param {import("./types.js").Stats} options.stats
+   * @param {Figures} options.figures
    * @param {Hooks} options.hooks
    */
-  constructor({ url, env, token, stats, hooks }) {
+  constructor({ url, env, token, figures, hooks }) {
     super();
     this.url = url;
     this.env = env;
     this.token = token;
-    this.stats = stats;
+    this.figures = figures;
+    this.stats = figures.stats;
     this.hooks = hooks;
     this.backoff = new Backoff({ baseMs: 500, maxMs: 20_000, random: env.random });
     /** @type {import("./poller.js").Poller|null} */
@@ -73,7 +78,15 @@ export class Connection extends Observable {
   /** @protected @returns {ConnectionSnapshot} */
   build() {
     const status = this.#status();
-    return { status, reason: status === "offline" ? this.#pollReason : this.#reason, stats: { ...this.stats } };
+    return { status, reason: status === "offline" ? this.#pollReason : this.#reason };
+  }
+
+  /** @protected */
+  changed() {
+    const { status, reason } = this.build();
+    if (status === this.#told.status && reason === this.#told.reason) return;
+    this.#told = { status, reason };
+    super.changed();
   }
 
   get isLive() {
@@ -139,11 +152,6 @@ export class Connection extends Observable {
     this.changed();
   }
 
-  /** Frames and polls have been counted. */
-  counted() {
-    this.changed();
-  }
-
   /** @returns {import("./types.js").Status} */
   #status() {
     if (this.#closed) return "closed";
@@ -169,7 +177,7 @@ export class Connection extends Observable {
         events: {
           onWelcome: (welcome) => this.#welcome(welcome),
           onFrame: (frame) => this.#take(frame),
-          onActivity: () => this.changed(),
+          onActivity: () => this.figures.counted(),
           onEnd: (end) => this.#ended(end),
         },
       });
@@ -220,6 +228,7 @@ export class Connection extends Observable {
     this.#stopTimers();
     if (wasLive) {
       this.stats.drops += 1;
+      this.figures.counted();
       this.hooks.onDown();
     }
     if (this.#closed) return;

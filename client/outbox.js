@@ -57,7 +57,8 @@ export class Outbox {
     this.onChange = onChange;
     this.isHeld = isHeld;
     this.#backoff = new Backoff({ baseMs: 1000, maxMs: 30_000, random: link.env.random });
-    if (link.kept === null) return;
+    this.#closed = link.http.closed;
+    if (link.kept === null || this.#closed) return;
     this.#ready = false;
     this.#kept = link.kept.open(roomId, (left) => this.#takeOver(left));
     void this.#kept.ready.then(() => {
@@ -220,9 +221,11 @@ export class Outbox {
     this.onChange();
   }
 
-  /** Nobody sends it here any more. @param {Entry} entry */
+  /** Nobody sends it here any more; what is not kept either, nobody at all. @param {Entry} entry */
   #leave(entry) {
-    entry.pending = { ...entry.pending, error: new ChatError("closed", "the room was closed") };
+    const error = new ChatError("closed", "the room was closed");
+    if (this.#kept === null) return this.#fail(entry, error);
+    entry.pending = { ...entry.pending, error };
     entry.settle(entry.pending);
     this.onChange();
   }

@@ -127,7 +127,7 @@
  * @property {number} drops        live sockets lost
  *
  * @typedef {"connecting"|"live"|"polling"|"offline"|"closed"} Status
- * @typedef {{ status: Status, reason: string|null, stats: Stats }} ConnectionSnapshot
+ * @typedef {{ status: Status, reason: string|null }} ConnectionSnapshot
  *
  * @typedef {object} RoomSnapshot
  * @property {Message[]} messages  by seq, without a hole once `complete`
@@ -140,7 +140,8 @@
  * @property {boolean} complete    nothing is known to be missing
  * @property {boolean} hasMore     there may be earlier messages
  * @property {string[]} typing
- * @property {string[]} online
+ * @property {string[]} online     empty in rooms of more than 200 members
+ * @property {number} onlineCount
  * @property {boolean} gone        the room is not, or no longer, open to this user
  *
  * @typedef {{ rooms: RoomInfo[], loaded: boolean, unreadCount: number }} RoomListSnapshot

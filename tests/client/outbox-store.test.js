@@ -173,9 +173,11 @@ test("a suspended user's and a closed chat's stay kept", async () => {
   void room.send("mine");
   await keeps(1);
   await socket().drop(4005);
+  const late = await room.send("later");
+  assert.deepEqual([late.state, late.error.code], ["sending", "closed"]);
   chat.close();
-  await settle();
-  assert.equal((await kept())[0].error, null);
+  await keeps(2);
+  assert.deepEqual((await kept()).map(({ error }) => error), [null, null]);
 });
 
 for (const [name, broken] of [
