@@ -19,6 +19,9 @@ const STABLE_MS = 10_000;
 const RENEW_BEFORE_MS = 60_000;
 /** For good, unless the application has another token: it is asked once. */
 const TOKEN_REFUSED = [4001, 4004];
+/** Somebody on the way breaks the protocol, and would again: polls go on, and a socket is seldom tried. */
+const PROTOCOL_BROKEN = [1002, 1003, 1007, 1009];
+const BROKEN_MS = 10 * 60_000;
 /** Timers hold 31 bits. */
 const LONGEST_MS = 2_000_000_000;
 
@@ -46,7 +49,8 @@ export class Connection extends Observable {
   #reason = /** @type {string|null} */ (null);
   #pollReason = /** @type {string|null} */ (null);
   #attempt = 0;
-  #drainUntil = 0;
+  /** The service wants no socket sooner, or it would be of no use. */
+  #waitUntil = 0;
   /** The token was refused on a socket that had not said welcome: once is a reason to renew, twice to end. */
   #refused = 0;
   #timers = /** @type {Record<string, any>} */ ({});
@@ -199,7 +203,7 @@ export class Connection extends Observable {
     this.#stopTimers();
     this.#live = true;
     this.#refused = 0;
-    this.#drainUntil = 0;
+    this.#waitUntil = 0;
     this.#polls = "off";
     this.#reason = null;
     this.poller?.stop();
@@ -213,7 +217,7 @@ export class Connection extends Observable {
   #take(frame) {
     if (frame.type === "expiring") return void this.#renew();
     if (frame.type === "drain") {
-      this.#drainUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
+      this.#waitUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
       // Should the service not close it by then, we come back by ourselves.
       return this.#after("drain", frame.reconnectInMs ?? 0, () => this.#socket?.end("drain"));
     }
@@ -247,8 +251,10 @@ export class Connection extends Observable {
 
   /** @param {number} code */
   #delay(code) {
-    const told = Math.max(0, this.#drainUntil - this.env.clock.now());
-    return code >= 4200 && code < 4300 && this.#drainUntil > 0 ? told : this.backoff.next();
+    const now = this.env.clock.now();
+    if (PROTOCOL_BROKEN.includes(code)) this.#waitUntil = now + BROKEN_MS;
+    else if (code < 4200 || code >= 4300 || this.#waitUntil === 0) return this.backoff.next();
+    return Math.max(0, this.#waitUntil - now);
   }
 
   /** @param {string} reason @param {boolean} needed  whether it is over without another token */
@@ -285,7 +291,7 @@ export class Connection extends Observable {
 
   /** Waits out no back-off, but for what the service asked. */
   hasten() {
-    const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#drainUntil;
+    const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#waitUntil;
     if (waits && this.#enabled) this.#open();
   }
 

@@ -153,7 +153,7 @@
  *
  * @typedef {object} Visibility
  * @property {() => boolean} hidden
- * @property {(listener: () => void) => () => void} subscribe  called on visible and on online
+ * @property {(listener: () => void) => () => void} subscribe  called when the page is visible, online or thawed again
  *
  * @typedef {object} Environment   what the client takes from its surroundings
  * @property {typeof WebSocket|undefined} WebSocket

@@ -140,9 +140,10 @@ export class RoomView {
     byId("empty-title").textContent = info?.type === "DIRECT" ? `You and ${title}` : `${title} is quiet so far`;
     // Without a transport nobody knows who is here.
     const { status } = this.chat.connection.getSnapshot();
-    const here = status === "live" || status === "polling" ? state.online : [];
+    const isUp = status === "live" || status === "polling";
+    const here = isUp ? state.online : [];
     const kind = { DIRECT: "Direct chat", GROUP: "Group", PUBLIC: "Public room" }[info?.type ?? "GROUP"];
-    const parts = state.gone ? ["You are no longer in this room"] : [kind, here.length > 0 ? `${here.length} online` : null];
+    const parts = state.gone ? ["You are no longer in this room"] : [kind, isUp && state.onlineCount > 0 ? `${state.onlineCount} online` : null];
     byId("room-detail").textContent = parts.filter(Boolean).join(" · ");
     reconcile(
       byId("people-faces"),
