@@ -99,6 +99,8 @@ export class Outbox {
     const error = entry.pending.error ?? new ChatError("discarded", "the message was discarded");
     entry.settle({ ...entry.pending, state: "failed", error });
     this.onChange();
+    // With the last that waits goes what it waited for: the next is told by itself how long to wait.
+    if (!this.pending.some(({ state }) => state === "sending")) this.#resume();
     return true;
   }
 

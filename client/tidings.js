@@ -182,6 +182,11 @@ export class Chat {
     return (await this.#http.request("GET", `/api/chat/rooms/${encodeURIComponent(roomId)}/members?limit=100`)).body.members;
   }
 
+  /** What is left of the room's daily quota; null: it has none. @param {string} roomId @returns {Promise<QuotaUse|null>} */
+  async quota(roomId) {
+    return (await this.#http.request("GET", `/api/chat/rooms/${encodeURIComponent(roomId)}/meta`)).body.quota ?? null;
+  }
+
   /** @param {string} roomId @param {string} userId */
   async addMember(roomId, userId) {
     await this.#http.request("PUT", memberPath(roomId, userId));

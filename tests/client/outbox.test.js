@@ -138,6 +138,20 @@ test("one that waits can be discarded, or hurried", async () => {
   assert.deepEqual(texts(room), ["kept"]);
 });
 
+test("what is written after one was discarded that waited does not wait in its place", async () => {
+  const { room, clock, service } = await polledRoom(0);
+  service.before = ({ method, body }) => (method === "POST" && body.content === "slow" ? problem(429, "slow_mode", { "retry-after": "3600" }) : undefined);
+  void room.send("slow");
+  void room.send("behind");
+  await clock.advance(1000);
+  const [slow, behind] = room.getSnapshot().pending;
+  room.discard(behind.id);
+  await settle();
+  assert.equal(posts(service).length, 1, "the service has named a time for what still waits");
+  room.discard(slow.id);
+  assert.equal((await room.send("next")).state, "sent");
+});
+
 test("once the chat has ended nobody waits for ever", async () => {
   const { chat, room, clock, service, status } = await polledRoom(0);
   service.before = ({ method }) => (method === "POST" ? problem(401, "token_revoked") : undefined);
