@@ -93,6 +93,12 @@ impl StopSignal {
     }
 }
 
+/// Resolves at the first that comes from now on, for whoever leaves nothing behind if one came before.
+pub async fn stop_signal() -> std::io::Result<()> {
+    StopSignal::listen()?.received().await;
+    Ok(())
+}
+
 /// Takes as many open files as the system grants: what a process starts with is often 1,024, for the sake of old programs
 /// that could not count further. Warns if that is too few for so many connections.
 pub fn take_open_files(connections: u32) {
