@@ -5,8 +5,10 @@ WORKDIR /build
 
 # The dependencies first, with nothing of the service's own, so that a change in src/ does not build them again.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src tests \
-    && echo 'fn main() {}' | tee src/main.rs tests/main.rs \
+COPY bench/Cargo.toml bench/
+RUN mkdir -p src bench/src \
+    && echo 'fn main() {}' > src/main.rs \
+    && cp src/main.rs bench/src/main.rs \
     && touch src/lib.rs \
     && cargo build --release --locked --bin tidings
 
@@ -20,7 +22,10 @@ RUN find src -name '*.rs' -exec touch {} + \
     && cargo build --release --locked --bin tidings \
     && mkdir /data
 
+# Debian itself, because the check below and whoever looks inside need a shell; no package is added to it.
 FROM debian:trixie-slim
+LABEL org.opencontainers.image.title="Tidings" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
 # What TLS to PostgreSQL and Redis is checked against.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /build/target/release/tidings /usr/local/bin/tidings

@@ -20,7 +20,7 @@ protocol:
 
 lint:
     cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets -- -D warnings
 
 fmt:
     cargo fmt
@@ -28,6 +28,11 @@ fmt:
 # Licences, advisories and sources of the dependencies (needs cargo-deny)
 deny:
     cargo deny check
+
+# Measure beside the floor and other servers; what, and how: bench/README.md
+bench *flags:
+    cargo build --release --workspace
+    target/release/tidings-bench {{ flags }}
 
 # Draw docs/chat.png anew from the running page
 picture:

@@ -16,6 +16,10 @@ export class Attendance {
   #typedAt = -Infinity;
   #refreshedAt = -Infinity;
   #closed = false;
+  /** How many are online where the service does not say who. @type {number|null} */
+  #uncounted = null;
+  /** @type {any} */
+  #next = null;
   /** Who came or went while the answer of who is online was under way. @type {Map<string, boolean>} */
   #meanwhile = new Map();
 
@@ -35,6 +39,10 @@ export class Attendance {
 
   get online() {
     return [...this.#online];
+  }
+
+  get onlineCount() {
+    return this.#uncounted ?? this.#online.size;
   }
 
   sendTyping() {
@@ -75,6 +83,7 @@ export class Attendance {
       const { body } = await this.link.http.request("GET", `${this.path}/presence`);
       if (this.#closed) return;
       this.#online = new Set(body.online);
+      this.#count(body);
       for (const [userId, online] of this.#meanwhile) this.#comesOrGoes(userId, online);
       this.onChange();
     } catch {
@@ -84,8 +93,24 @@ export class Attendance {
 
   close() {
     this.#closed = true;
+    this.link.env.clock.clearTimeout(this.#next);
     for (const timer of this.#typing.values()) this.link.env.clock.clearTimeout(timer);
     this.#typing.clear();
+  }
+
+  /** @param {{ online: string[], count: number }} presence */
+  #count({ online, count }) {
+    this.link.env.clock.clearTimeout(this.#next);
+    this.#uncounted = count > online.length ? count : null;
+    if (this.#uncounted !== null) this.#askAgain();
+  }
+
+  /** Of a big room no frames tell who comes and goes. */
+  #askAgain() {
+    this.#next = this.link.env.clock.setTimeout(() => {
+      this.#askAgain();
+      void this.refresh();
+    }, PRESENCE_EVERY_MS);
   }
 
   /** @param {string} userId @param {boolean} online */

@@ -9,6 +9,8 @@ import { Observable } from "./observable.js";
 import { Socket } from "./socket.js";
 import { asChatError, ChatError } from "./error.js";
 
+/** @typedef {import("./figures.js").Figures} Figures */
+
 /** Without a welcome by then, polls begin; the socket goes on trying. */
 const WELCOME_MS = 2500;
 /** Without a welcome by then, this attempt is given up. */
@@ -17,6 +19,9 @@ const STABLE_MS = 10_000;
 const RENEW_BEFORE_MS = 60_000;
 /** For good, unless the application has another token: it is asked once. */
 const TOKEN_REFUSED = [4001, 4004];
+/** Somebody on the way breaks the protocol, and would again: polls go on, and a socket is seldom tried. */
+const PROTOCOL_BROKEN = [1002, 1003, 1007, 1009];
+const BROKEN_MS = 10 * 60_000;
 /** Timers hold 31 bits. */
 const LONGEST_MS = 2_000_000_000;
 
@@ -44,26 +49,30 @@ export class Connection extends Observable {
   #reason = /** @type {string|null} */ (null);
   #pollReason = /** @type {string|null} */ (null);
   #attempt = 0;
-  #drainUntil = 0;
+  /** The service wants no socket sooner, or it would be of no use. */
+  #waitUntil = 0;
   /** The token was refused on a socket that had not said welcome: once is a reason to renew, twice to end. */
   #refused = 0;
   #timers = /** @type {Record<string, any>} */ ({});
   #stopWatching = () => {};
+  /** As it was last told. @type {ConnectionSnapshot} */
+  #told = { status: "connecting", reason: null };
 
   /**
    * @param {object} options
    * @param {string} options.url
    * @param {import("./types.js").Environment} options.env
    * @param {import("./token.js").Token} options.token
-   * @param {import("./types.js").Stats} options.stats
+   * @param {Figures} options.figures
    * @param {Hooks} options.hooks
    */
-  constructor({ url, env, token, stats, hooks }) {
+  constructor({ url, env, token, figures, hooks }) {
     super();
     this.url = url;
     this.env = env;
     this.token = token;
-    this.stats = stats;
+    this.figures = figures;
+    this.stats = figures.stats;
     this.hooks = hooks;
     this.backoff = new Backoff({ baseMs: 500, maxMs: 20_000, random: env.random });
     /** @type {import("./poller.js").Poller|null} */
@@ -73,7 +82,15 @@ export class Connection extends Observable {
   /** @protected @returns {ConnectionSnapshot} */
   build() {
     const status = this.#status();
-    return { status, reason: status === "offline" ? this.#pollReason : this.#reason, stats: { ...this.stats } };
+    return { status, reason: status === "offline" ? this.#pollReason : this.#reason };
+  }
+
+  /** @protected */
+  changed() {
+    const { status, reason } = this.build();
+    if (status === this.#told.status && reason === this.#told.reason) return;
+    this.#told = { status, reason };
+    super.changed();
   }
 
   get isLive() {
@@ -139,11 +156,6 @@ export class Connection extends Observable {
     this.changed();
   }
 
-  /** Frames and polls have been counted. */
-  counted() {
-    this.changed();
-  }
-
   /** @returns {import("./types.js").Status} */
   #status() {
     if (this.#closed) return "closed";
@@ -169,7 +181,7 @@ export class Connection extends Observable {
         events: {
           onWelcome: (welcome) => this.#welcome(welcome),
           onFrame: (frame) => this.#take(frame),
-          onActivity: () => this.changed(),
+          onActivity: () => this.figures.counted(),
           onEnd: (end) => this.#ended(end),
         },
       });
@@ -191,7 +203,7 @@ export class Connection extends Observable {
     this.#stopTimers();
     this.#live = true;
     this.#refused = 0;
-    this.#drainUntil = 0;
+    this.#waitUntil = 0;
     this.#polls = "off";
     this.#reason = null;
     this.poller?.stop();
@@ -205,7 +217,7 @@ export class Connection extends Observable {
   #take(frame) {
     if (frame.type === "expiring") return void this.#renew();
     if (frame.type === "drain") {
-      this.#drainUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
+      this.#waitUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
       // Should the service not close it by then, we come back by ourselves.
       return this.#after("drain", frame.reconnectInMs ?? 0, () => this.#socket?.end("drain"));
     }
@@ -220,6 +232,7 @@ export class Connection extends Observable {
     this.#stopTimers();
     if (wasLive) {
       this.stats.drops += 1;
+      this.figures.counted();
       this.hooks.onDown();
     }
     if (this.#closed) return;
@@ -238,8 +251,10 @@ export class Connection extends Observable {
 
   /** @param {number} code */
   #delay(code) {
-    const told = Math.max(0, this.#drainUntil - this.env.clock.now());
-    return code >= 4200 && code < 4300 && this.#drainUntil > 0 ? told : this.backoff.next();
+    const now = this.env.clock.now();
+    if (PROTOCOL_BROKEN.includes(code)) this.#waitUntil = now + BROKEN_MS;
+    else if (code < 4200 || code >= 4300 || this.#waitUntil === 0) return this.backoff.next();
+    return Math.max(0, this.#waitUntil - now);
   }
 
   /** @param {string} reason @param {boolean} needed  whether it is over without another token */
@@ -276,7 +291,7 @@ export class Connection extends Observable {
 
   /** Waits out no back-off, but for what the service asked. */
   hasten() {
-    const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#drainUntil;
+    const waits = this.#timers.retry !== undefined && this.env.clock.now() >= this.#waitUntil;
     if (waits && this.#enabled) this.#open();
   }
 

@@ -21,7 +21,7 @@ export function environment(given) {
     visibility: given.visibility ?? pageVisibility(),
     random: given.random ?? Math.random,
     uuid: given.uuid ?? randomUuid,
-    locks: given.locks ?? (inPage() ? globalThis.navigator.locks : undefined),
+    locks: given.locks ?? (inPage() ? globalThis.navigator?.locks : undefined),
     openChannel: given.openChannel ?? (inPage() && globalThis.BroadcastChannel ? (name) => new BroadcastChannel(name) : undefined),
     store: given.store === undefined ? indexedDbStore(globalThis.indexedDB) : given.store,
   };
@@ -42,10 +42,13 @@ function pageVisibility() {
       document.addEventListener("visibilitychange", visible);
       addEventListener("online", listener);
       addEventListener("pageshow", listener);
+      // A page that was frozen in view, or shares a window, thaws without becoming visible.
+      document.addEventListener("resume", listener);
       return () => {
         document.removeEventListener("visibilitychange", visible);
         removeEventListener("online", listener);
         removeEventListener("pageshow", listener);
+        document.removeEventListener("resume", listener);
       };
     },
   };

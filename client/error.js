@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * One error class. `code` is the service's own code, or one of the client's:
- * `network` (no answer), `disconnected` (the socket ended before the reply), `closed`.
+ * `network` (no answer), `disconnected` (the socket ended before the reply), `closed`, `discarded`.
  */
 
 const CALLER_REFUSED = ["unauthenticated", "token_revoked", "suspended"];

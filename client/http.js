@@ -48,7 +48,7 @@ export class Http {
       const renewed = await this.#token(() => this.token.renew(token));
       if (renewed !== null && renewed !== token) response = await this.#once(method, path, options, renewed);
     }
-    const error = failure(response);
+    const error = failure(response, this.env.clock.now());
     if (error === null) return { status: response.status, body: parse(response.text), etag: response.etag };
     if (error.refusesCaller) this.onRefused(error);
     throw error;
@@ -95,6 +95,7 @@ export class Http {
         status: response.status,
         etag: response.headers.get("etag"),
         retryAfter: response.headers.get("retry-after"),
+        date: response.headers.get("date"),
         text,
       };
     } catch (cause) {
@@ -128,8 +129,8 @@ function parse(text) {
   }
 }
 
-/** @param {{ status: number, retryAfter: string|null, text: string }} response @returns {ChatError|null} */
-function failure({ status, retryAfter, text }) {
+/** @param {{ status: number, retryAfter: string|null, date: string|null, text: string }} response @param {number} now @returns {ChatError|null} */
+function failure({ status, retryAfter, date, text }, now) {
   if ((status >= 200 && status < 300) || status === 304) return null;
   let problem = /** @type {any} */ (null);
   try {
@@ -137,10 +138,19 @@ function failure({ status, retryAfter, text }) {
   } catch {
     // Whatever stands between may answer in its own words.
   }
-  const seconds = retryAfter === null ? NaN : Number(retryAfter);
   return new ChatError(
     problem?.code ?? (status === 401 ? "unauthenticated" : `http_${status}`),
     problem?.detail ?? `the request was answered ${status}`,
-    { status, retryAfterMs: Number.isFinite(seconds) ? seconds * 1000 : null, details: errorDetails(problem) },
+    { status, retryAfterMs: waitFor(retryAfter ?? "", Date.parse(date ?? "") || now), details: errorDetails(problem) },
   );
+}
+
+/**
+ * `Retry-After` names seconds or, as proxies do, a date: one of the clock that the answer's own date is of, where it tells it.
+ * What is over already is no time to wait, and leaves it to the back-off.
+ * @param {string} retryAfter @param {number} now @returns {number|null}
+ */
+function waitFor(retryAfter, now) {
+  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(/GMT$/.test(retryAfter) ? retryAfter : "") - now;
+  return ms > 0 ? ms : null;
 }

@@ -3,11 +3,10 @@
  * Where messages wait that are not sent yet, so that a reload does not lose them: IndexedDB, kept apart by server
  * and user. It promises never to stand in the way: what can not be kept is not, and nobody is told.
  */
+import { Claim } from "./claim.js";
 
 const NAME = "tidings-outbox";
 const STORE = "messages";
-/** Sends wait for what an earlier page left behind, to go after it; but not for a database that does not answer. */
-const LOAD_MS = 2000;
 
 /** @typedef {import("./types.js").KeptMessage} KeptMessage */
 /** @typedef {import("./types.js").MessageStore} MessageStore */
@@ -17,46 +16,77 @@ export class Kept {
   /** @type {(user: string) => void} */
   identify = () => {};
   /** @type {Promise<string>} */
-  #user = new Promise((identify) => (this.identify = identify));
+  user = new Promise((identify) => (this.identify = identify));
   /** @type {string|null} */
   #known = null;
+  /** The rooms that are open here. @type {Map<string, Claim>} */
+  #claims = new Map();
+  /** Where pages tell each other that they have written. @type {import("./types.js").TabChannel|null} */
+  #line = null;
+  #closed = false;
+  /** @type {Promise<void>|undefined} once the user's messages have been forgotten: until then nobody may take them over */
+  cleared;
 
-  /** @param {{ store: MessageStore, server: string, clock: import("./types.js").Clock }} options */
-  constructor({ store, server, clock }) {
+  /** @param {{ store: MessageStore, server: string, env: import("./types.js").Environment }} options */
+  constructor({ store, server, env }) {
     this.store = store;
     this.server = server;
-    this.clock = clock;
-    void this.#user.then((user) => (this.#known = user));
+    this.env = env;
+    void this.user.then((user) => this.#begin(user));
   }
 
-  /** @param {string} roomId @returns {Promise<KeptMessage[]>} in the order they were written; never rejects */
+  /** @param {string} roomId @param {(left: KeptMessage[]) => void} take */
+  open(roomId, take) {
+    const claim = new Claim({ kept: this, roomId, take });
+    this.#claims.set(roomId, claim);
+    return claim;
+  }
+
+  /** @param {Claim} claim */
+  shut(claim) {
+    if (this.#claims.get(claim.roomId) === claim) this.#claims.delete(claim.roomId);
+  }
+
+  /** @param {string} roomId @returns {Promise<KeptMessage[]>} */
   async load(roomId) {
-    const user = await this.#user;
-    /** @type {any} */
-    let timer;
-    const late = new Promise((/** @type {(none: KeptMessage[]) => void} */ done) => {
-      timer = this.clock.setTimeout(() => done([]), LOAD_MS);
-    });
-    const found = this.store.load([this.server, user, roomId]).catch(() => []);
-    const kept = await Promise.race([found, late]);
-    this.clock.clearTimeout(timer);
-    return kept.sort((a, b) => a.place - b.place);
+    return this.store.load([this.server, await this.user, roomId]);
   }
 
   /** @param {string} roomId @param {KeptMessage} message */
-  put(roomId, message) {
-    void this.#user.then((user) => this.store.put([this.server, user, roomId], message)).catch(() => {});
+  async put(roomId, message) {
+    await this.store.put([this.server, await this.user, roomId], message);
   }
 
   /** @param {string} roomId @param {string} id */
-  remove(roomId, id) {
-    void this.#user.then((user) => this.store.remove([this.server, user, roomId], id)).catch(() => {});
+  async remove(roomId, id) {
+    await this.store.remove([this.server, await this.user, roomId], id);
+  }
+
+  /** To the user's other pages: this one has written in the room. @param {string} roomId @param {string} owner */
+  tell(roomId, owner) {
+    this.#line?.postMessage({ roomId, owner });
   }
 
   /** All of this user's; of this server's, should nobody have said who it is. */
-  async clear() {
+  clear() {
     const scope = this.#known === null ? [this.server] : [this.server, this.#known];
-    await this.store.clear(scope).catch(() => {});
+    this.cleared = this.store.clear(scope).catch(() => {});
+    return this.cleared;
+  }
+
+  close() {
+    this.#closed = true;
+    this.#line?.close();
+    this.#line = null;
+  }
+
+  /** @param {string} user */
+  #begin(user) {
+    this.#known = user;
+    const { locks, openChannel } = this.env;
+    if (this.#closed || !locks || !openChannel) return;
+    this.#line = openChannel(`tidings outbox ${this.server} ${user}`);
+    this.#line.onmessage = ({ data }) => this.#claims.get(data.roomId)?.meet(data.owner);
   }
 }
 

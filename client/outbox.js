@@ -2,18 +2,28 @@
 /**
  * Messages of one's own on their way into a room, in the order they were written.
  * Each carries an id made here, so sending it again never doubles it; the socket is taken when live,
- * else a POST at a time. What waits outlives the page where there is a store, and goes before what is written later.
+ * else a POST at a time. One rule holds for here and for the next page: what the service has not judged is tried on and on,
+ * what it has refused is never sent again by itself. What waits outlives the page where there is a store.
  * It may not touch the room's log: what the service acknowledged is handed over.
  */
 import { asChatError, ChatError } from "./error.js";
 import { Backoff } from "./backoff.js";
 
-const ATTEMPTS = 5;
+/** A message that so often met a fault of the service's own lets the others go first. */
+const STUCK = 5;
 
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").Message} Message */
 /** @typedef {import("./types.js").KeptMessage} KeptMessage */
-/** @typedef {{ pending: Pending, place: number, attempts: number, onWay: boolean, settle: (pending: Pending) => void }} Entry */
+/**
+ * @typedef {object} Entry
+ * @property {Pending} pending
+ * @property {number} place
+ * @property {boolean} onWay
+ * @property {boolean} shared    another page wrote it, which may be there still
+ * @property {boolean} doubtful  and may have sent or discarded it: it is looked for in the store first
+ * @property {(pending: Pending) => void} settle
+ */
 
 export class Outbox {
   /** @type {Map<string, Entry>} */
@@ -24,11 +34,13 @@ export class Outbox {
   /** The pause was asked for by the service, so nothing cuts it short. */
   #told = false;
   /** What an earlier page left behind is here. */
-  #ready = false;
+  #ready = true;
   #closed = false;
   #lastPlace = 0;
   /** @type {Backoff} */
   #backoff;
+  /** @type {import("./claim.js").Claim|null} */
+  #kept = null;
 
   /**
    * @param {object} options
@@ -44,9 +56,15 @@ export class Outbox {
     this.onSent = onSent;
     this.onChange = onChange;
     this.isHeld = isHeld;
-    this.#backoff = new Backoff({ baseMs: 1000, maxMs: 10_000, random: link.env.random });
-    if (link.kept === null) this.#ready = true;
-    else void link.kept.load(roomId).then((kept) => this.#restore(kept));
+    this.#backoff = new Backoff({ baseMs: 1000, maxMs: 30_000, random: link.env.random });
+    this.#closed = link.http.closed;
+    if (link.kept === null || this.#closed) return;
+    this.#ready = false;
+    this.#kept = link.kept.open(roomId, (left) => this.#takeOver(left));
+    void this.#kept.ready.then(() => {
+      this.#ready = true;
+      this.#pump();
+    });
   }
 
   get pending() {
@@ -55,25 +73,35 @@ export class Outbox {
 
   /**
    * @param {import("./types.js").Draft} message
-   * @returns {Promise<Pending>} once it is sent, or failed; never rejects
+   * @returns {Promise<Pending>} once it is sent, refused or discarded, or the room is closed; never rejects
    */
   add({ id = this.link.env.uuid(), ...message }) {
     const createdAt = new Date(this.link.env.clock.now()).toISOString();
-    return this.#enter({ id, ...message, createdAt, state: "sending", error: null });
+    return this.#enter({ id, ...message, createdAt, state: "sending", attempts: 0, error: null });
   }
 
-  /** The same message again, under the same id. @param {string} id @returns {Promise<Pending|null>} */
+  /**
+   * The same message again, under the same id; one that waits for its next attempt waits no longer.
+   * @param {string} id @returns {Promise<Pending|null>}
+   */
   async retry(id) {
     const entry = this.#entries.get(id);
-    if (entry?.pending.state !== "failed") return null;
-    return this.#enter({ ...entry.pending, state: "sending", error: null });
+    if (entry?.pending.state === "failed") return this.#enter({ ...entry.pending, state: "sending", attempts: 0, error: null });
+    if (entry !== undefined) this.wake();
+    return null;
   }
 
-  /** @param {string} id */
+  /** @param {string} id @returns {boolean} false: it is on its way just now, or there is none */
   discard(id) {
-    if (this.#entries.get(id)?.pending.state !== "failed") return;
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.onWay) return false;
     this.#drop(id);
+    const error = entry.pending.error ?? new ChatError("discarded", "the message was discarded");
+    entry.settle({ ...entry.pending, state: "failed", error });
     this.onChange();
+    // With the last that waits goes what it waited for: the next is told by itself how long to wait.
+    if (!this.pending.some(({ state }) => state === "sending")) this.#resume();
+    return true;
   }
 
   /** The log has it, by whatever way it came. */
@@ -85,7 +113,7 @@ export class Outbox {
     }
   }
 
-  /** A transport is there again. */
+  /** A transport is there again, after there was none. */
   wake() {
     if (!this.#told) this.#resume();
   }
@@ -97,13 +125,12 @@ export class Outbox {
     this.#pump();
   }
 
-  /** What is on its way stays kept: it is sent when the room is opened again. */
+  /** What is on its way stays kept: it is sent when the room is opened again, here or by another page. */
   close() {
     this.#closed = true;
     this.link.env.clock.clearTimeout(this.#pause);
-    for (const entry of this.#entries.values()) {
-      if (entry.pending.state === "sending") this.#fail(entry, new ChatError("closed", "the room was closed"));
-    }
+    for (const entry of this.#entries.values()) if (entry.pending.state === "sending") this.#leave(entry);
+    this.#kept?.close();
   }
 
   /** @param {Pending} pending */
@@ -111,9 +138,10 @@ export class Outbox {
     return new Promise((/** @type {(pending: Pending) => void} */ settle) => {
       this.#entries.delete(pending.id);
       const place = (this.#lastPlace = Math.max(this.#lastPlace + 1, this.link.env.clock.now()));
-      const entry = { pending, place, attempts: 0, onWay: false, settle };
+      const entry = { pending, place, onWay: false, shared: false, doubtful: false, settle };
       this.#entries.set(pending.id, entry);
       this.#keep(entry);
+      if (this.#closed) return this.#leave(entry);
       this.onChange();
       this.#pump();
     });
@@ -122,15 +150,26 @@ export class Outbox {
   /** Over the socket one after the other without waiting; by POST one at a time, which keeps their order. */
   #pump() {
     if (!this.#ready || this.#closed || this.#pause !== null || this.#posting) return;
-    for (const entry of [...this.#entries.values()]) {
-      if (entry.pending.state !== "sending") continue;
+    const waiting = [...this.#entries.values()].filter(({ pending }) => pending.state === "sending");
+    for (const entry of waiting.sort((a, b) => isStuck(a) - isStuck(b))) {
       if (entry.onWay) {
         if (this.link.isLive()) continue;
         return;
       }
-      this.#transmit(entry);
+      if (entry.doubtful) void this.#lookFor(entry);
+      else void this.#transmit(entry);
       if (this.#posting) return;
     }
+  }
+
+  /** @param {Entry} entry */
+  async #lookFor(entry) {
+    this.#posting = true;
+    const row = await this.#kept?.find(entry.pending.id);
+    this.#posting = entry.doubtful = false;
+    if (row === null) this.discard(entry.pending.id);
+    else if (row?.error) this.#fail(entry, refusal(row.error));
+    this.#pump();
   }
 
   /** @param {Entry} entry */
@@ -139,7 +178,6 @@ export class Outbox {
     const message = { id, content, contentType, replyTo, metadata };
     const live = this.link.isLive();
     entry.onWay = true;
-    entry.attempts += 1;
     this.#posting = !live;
     try {
       const reply = live
@@ -160,13 +198,16 @@ export class Outbox {
 
   /** @param {Entry} entry @param {ChatError} error */
   #refused(entry, error) {
-    if (this.#entries.get(entry.pending.id) !== entry) return;
-    // Not the message is refused: it stays kept as one to send.
-    if (error.code === "closed" || error.status === 401) return this.#fail(entry, error);
-    if (!error.transient) this.#keep(entry, error);
-    const slowed = error.status === 429 || error.code === "slow_mode" || error.code === "rate_limited";
-    if (slowed && error.retryAfterMs !== null) entry.attempts -= 1;
-    if (!error.transient || entry.attempts >= ATTEMPTS) return this.#fail(entry, error);
+    if (this.#entries.get(entry.pending.id) !== entry || this.#closed) return;
+    // It is over here; the next page has a token that counts.
+    if (error.code === "closed") return this.close();
+    if (!error.transient) {
+      this.#keep(entry, error);
+      return this.#fail(entry, error);
+    }
+    entry.pending = { ...entry.pending, attempts: entry.pending.attempts + 1, error };
+    entry.doubtful = entry.shared;
+    this.onChange();
     // The socket ended with the outcome unknown: the other way can be tried at once.
     if (error.code === "disconnected") return;
     const { clock } = this.link.env;
@@ -181,41 +222,52 @@ export class Outbox {
     entry.settle(entry.pending);
     this.onChange();
   }
-  /** @param {KeptMessage[]} kept */
-  #restore(kept) {
+
+  /** Nobody sends it here any more; what is not kept either, nobody at all. @param {Entry} entry */
+  #leave(entry) {
+    const error = new ChatError("closed", "the room was closed");
+    if (this.#kept === null) return this.#fail(entry, error);
+    entry.pending = { ...entry.pending, error };
+    entry.settle(entry.pending);
+    this.onChange();
+  }
+
+  /** What other pages have left. @param {KeptMessage[]} left */
+  #takeOver(left) {
     if (this.#closed) return;
-    const earlier = kept.filter(({ id }) => !this.#entries.has(id)).map(restored);
-    // What was left behind was written before.
-    this.#entries = new Map([...earlier, ...this.#entries]);
-    this.#lastPlace = Math.max(this.#lastPlace, kept.at(-1)?.place ?? 0);
-    this.#ready = true;
+    const shared = this.#kept?.shared === true;
+    const taken = left.filter(({ id }) => !this.#entries.has(id)).map((kept) => restored(kept, shared));
+    if (taken.length === 0) return;
+    // It was written before.
+    this.#entries = new Map([...taken, ...this.#entries]);
+    this.#lastPlace = Math.max(this.#lastPlace, ...left.map(({ place }) => place));
     this.settle();
-    if (earlier.length > 0) this.onChange();
+    this.onChange();
     this.#pump();
   }
 
   /** @param {string} id */
   #drop(id) {
     this.#entries.delete(id);
-    this.link.kept?.remove(this.roomId, id);
+    this.#kept?.remove(id);
   }
 
   /** @param {Entry} entry @param {ChatError|null} refusal */
   #keep({ pending: { id, content, contentType, replyTo, metadata, createdAt }, place }, refusal = null) {
     const error = refusal && { code: refusal.code, detail: refusal.message, status: refusal.status, details: refusal.details };
-    this.link.kept?.put(this.roomId, { id, place, createdAt, draft: { content, contentType, replyTo, metadata }, error });
+    void this.#kept?.put({ id, place, createdAt, draft: { content, contentType, replyTo, metadata }, error });
   }
 }
 
-/** @param {KeptMessage} kept @returns {[string, Entry]} */
-function restored({ id, place, draft, createdAt, error }) {
+/** @param {Entry} entry */
+const isStuck = ({ pending: { attempts, error } }) => Number(attempts >= STUCK && error?.code === "internal");
+
+/** @param {NonNullable<KeptMessage["error"]>} kept */
+const refusal = (kept) => new ChatError(kept.code, kept.detail, kept);
+
+/** @param {KeptMessage} kept @param {boolean} shared @returns {[string, Entry]} */
+function restored({ id, place, draft, createdAt, error }, shared) {
   /** @type {Pending} */
-  const pending = {
-    ...draft,
-    id,
-    createdAt,
-    state: error === null ? "sending" : "failed",
-    error: error && new ChatError(error.code, error.detail, error),
-  };
-  return [id, { pending, place, attempts: 0, onWay: false, settle: () => {} }];
+  const pending = { ...draft, id, createdAt, state: error === null ? "sending" : "failed", attempts: 0, error: error && refusal(error) };
+  return [id, { pending, place, onWay: false, shared, doubtful: shared, settle: () => {} }];
 }

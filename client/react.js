@@ -1,11 +1,13 @@
 // @ts-check
 /**
- * React: `<ChatProvider options={…}>` around an application, `useRoom(roomId)` and `useConnection()` inside it.
- * A room is open while a component shows it and a few seconds longer, whatever mounts and unmounts meanwhile (StrictMode
- * does so on purpose), and is closed then, whoever else holds it. Rendering opens nothing, so it may happen on a server.
+ * React: `<ChatProvider options={…}>` around an application, `useRoom(roomId)`, `useConnection()` and `useStats()` inside it.
+ * A room is open while a component shows it or something is done in it, and a few seconds longer, whatever mounts and
+ * unmounts meanwhile (StrictMode does so on purpose); one that the application itself has opened stays open until it
+ * closes it. Rendering opens nothing, so it may happen on a server.
  */
 "use client";
 import { createContext, createElement, useContext, useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { Figures } from "./figures.js";
 import { connect } from "./tidings.js";
 
 /** @typedef {import("./tidings.js").Chat} Chat */
@@ -30,20 +32,24 @@ const UNKNOWN_ROOM = Object.freeze({
   hasMore: false,
   typing: [],
   online: [],
+  onlineCount: 0,
   gone: false,
 });
 
 /** @type {ConnectionSnapshot} */
-const UNKNOWN_CONNECTION = Object.freeze({
-  status: "connecting",
-  reason: null,
-  stats: Object.freeze({
-    roundTripMs: null, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, polls: 0, pollsMetaOnly: 0, drops: 0,
-  }),
-});
+const UNKNOWN_CONNECTION = Object.freeze({ status: "connecting", reason: null });
 
-/** @type {import("react").Context<Chat|null|undefined>} undefined: there is no provider; null: it has not begun */
-export const ChatContext = createContext(/** @type {Chat|null|undefined} */ (undefined));
+/** @type {import("./types.js").Stats} */
+const UNKNOWN_STATS = Object.freeze(new Figures().getSnapshot());
+
+/**
+ * @typedef {object} Around        what a provider gives to the components in it
+ * @property {Chat|null} chat      null: it has not begun
+ * @property {Promise<Chat>} soon  effects of the components in it run before its own, which makes the chat
+ */
+
+/** @type {import("react").Context<Around|undefined>} undefined: there is no provider */
+export const ChatContext = createContext(/** @type {Around|undefined} */ (undefined));
 
 /**
  * Gives the components below it a chat: one of your own making (`chat`), which you also close, or one that it makes
@@ -53,6 +59,7 @@ export const ChatContext = createContext(/** @type {Chat|null|undefined} */ (und
  */
 export function ChatProvider({ chat, options, children }) {
   const [made, setMade] = useState(/** @type {Chat|null} */ (null));
+  const [{ soon, begin }] = useState(beginning);
   /** @type {import("react").RefObject<{ chat: Chat, timer: any }|null>} */
   const held = useRef(null);
   useEffect(() => {
@@ -62,6 +69,7 @@ export function ChatProvider({ chat, options, children }) {
     else clearTimeout(held.current.timer);
     const own = held.current;
     setMade(own.chat);
+    begin(own.chat);
     return () => {
       own.timer = setTimeout(() => {
         held.current = null;
@@ -69,20 +77,38 @@ export function ChatProvider({ chat, options, children }) {
       }, 0);
     };
     // What the options are afterwards changes nothing: see above.
-  }, [chat]);
-  return createElement(ChatContext.Provider, { value: chat ?? made }, children);
+  }, [chat, begin]);
+  const value = useMemo(() => ({ chat: chat ?? made, soon }), [chat, made, soon]);
+  return createElement(ChatContext.Provider, { value }, children);
+}
+
+/** A chat that is still to be made, and what to call then. */
+export function beginning() {
+  let begin = (/** @type {Chat} */ _chat) => {};
+  const soon = new Promise((/** @type {(chat: Chat) => void} */ resolve) => (begin = resolve));
+  return { soon, begin };
+}
+
+function useAround() {
+  const around = useContext(ChatContext);
+  if (around === undefined) throw new Error("useChat, useRoom, useConnection and useStats need a <ChatProvider> around them");
+  return around;
 }
 
 /** The chat; null on a server, and until the provider is mounted. @returns {Chat|null} */
 export function useChat() {
-  const chat = useContext(ChatContext);
-  if (chat === undefined) throw new Error("useChat, useRoom and useConnection need a <ChatProvider> around them");
-  return chat;
+  return useAround().chat;
 }
 
-/** What the connection does: `{ status, reason, stats }`. @returns {ConnectionSnapshot} */
+/** What the connection does: `{ status, reason }`. @returns {ConnectionSnapshot} */
 export function useConnection() {
   return useConnectionOf(useChat());
+}
+
+/** What is counted, anew with every frame: `{ roundTripMs, bytesIn, polls, … }`. @returns {import("./types.js").Stats} */
+export function useStats() {
+  const stats = useChat()?.stats;
+  return useSyncExternalStore(stats?.subscribe ?? nothingToWatch, stats?.getSnapshot ?? unknownStats, unknownStats);
 }
 
 /**
@@ -90,9 +116,9 @@ export function useConnection() {
  * @param {string} roomId
  */
 export function useRoom(roomId) {
-  const chat = useChat();
-  const snapshot = useRoomOf(chat, roomId);
-  const acts = useMemo(() => actsOf(chat, roomId), [chat, roomId]);
+  const around = useAround();
+  const snapshot = useRoomOf(around.chat, roomId);
+  const acts = useMemo(() => actsOf(around, roomId), [around, roomId]);
   return useMemo(() => ({ ...snapshot, ...acts }), [snapshot, acts]);
 }
 
@@ -117,9 +143,10 @@ export function useConnectionOf(chat) {
 
 const nothingToWatch = () => () => {};
 const unknownConnection = () => UNKNOWN_CONNECTION;
+const unknownStats = () => UNKNOWN_STATS;
 const unknownRoom = () => UNKNOWN_ROOM;
 
-/** @typedef {{ room: Room, users: number, timer: any }} Shown a room that components show */
+/** @typedef {{ room: Room, release: () => void, users: number, timer: any }} Shown a room that components show */
 /** @type {WeakMap<Chat, Map<string, Shown>>} */
 const shownRooms = new WeakMap();
 
@@ -148,12 +175,14 @@ function watch(chat, roomId) {
 function show(chat, roomId) {
   const rooms = shownRooms.get(chat) ?? new Map();
   shownRooms.set(chat, rooms);
-  const room = chat.room(roomId);
+  const hold = chat.hold(roomId);
   let entry = rooms.get(roomId);
-  // One that was closed meanwhile, because its user left it, is another room object now.
-  if (entry?.room !== room) {
+  // One that has ended meanwhile, because its user left it, is another room object now.
+  if (entry?.room === hold.room) {
+    hold.release();
+  } else {
     clearTimeout(entry?.timer);
-    entry = { room, users: 0, timer: undefined };
+    entry = { ...hold, users: 0, timer: undefined };
     rooms.set(roomId, entry);
   }
   clearTimeout(entry.timer);
@@ -168,34 +197,46 @@ function hide(chat, roomId, entry) {
   entry.timer = setTimeout(() => {
     const rooms = shownRooms.get(chat);
     if (rooms?.get(roomId) === entry) rooms.delete(roomId);
-    entry.room.close();
+    entry.release();
   }, LINGER_MS);
   // In Node, a test or a script is not kept waiting for it.
   entry.timer.unref?.();
 }
 
-/** @param {Chat|null} chat @param {string} roomId */
-function actsOf(chat, roomId) {
-  const room = () => {
-    if (chat === null) throw new Error("the chat begins when its <ChatProvider> is mounted");
-    return chat.room(roomId);
-  };
+/**
+ * Does something in a room, which is open at least until that is done.
+ * @template T @param {Chat} chat @param {string} roomId @param {(room: Room) => T} act @returns {T}
+ */
+export function inRoom(chat, roomId, act) {
+  const entry = show(chat, roomId);
+  const done = () => hide(chat, roomId, entry);
+  const result = act(entry.room);
+  void Promise.resolve(result).then(done, done);
+  return result;
+}
+
+/** What is called for before there is a chat is done when there is one. @param {Around} around @param {string} roomId */
+function actsOf({ chat, soon }, roomId) {
+  /** @template T @param {(room: Room) => Promise<T>} act @returns {Promise<T>} */
+  const after = (act) => (chat === null ? soon.then((made) => inRoom(made, roomId, act)) : inRoom(chat, roomId, act));
+  /** @param {(room: Room) => void} act */
+  const now = (act) => void after(async (room) => act(room));
   return {
     /** @param {Parameters<Room["send"]>} given */
-    send: (...given) => room().send(...given),
+    send: (...given) => after((room) => room.send(...given)),
     /** @param {Parameters<Room["retry"]>} given */
-    retry: (...given) => room().retry(...given),
+    retry: (...given) => after((room) => room.retry(...given)),
     /** @param {Parameters<Room["discard"]>} given */
-    discard: (...given) => room().discard(...given),
+    discard: (...given) => now((room) => room.discard(...given)),
     /** @param {Parameters<Room["edit"]>} given */
-    edit: (...given) => room().edit(...given),
+    edit: (...given) => after((room) => room.edit(...given)),
     /** @param {Parameters<Room["delete"]>} given */
-    delete: (...given) => room().delete(...given),
+    delete: (...given) => after((room) => room.delete(...given)),
     /** @param {Parameters<Room["react"]>} given */
-    react: (...given) => room().react(...given),
+    react: (...given) => after((room) => room.react(...given)),
     /** @param {Parameters<Room["markRead"]>} given */
-    markRead: (...given) => room().markRead(...given),
-    sendTyping: () => room().sendTyping(),
-    loadEarlier: () => room().loadEarlier(),
+    markRead: (...given) => after((room) => room.markRead(...given)),
+    sendTyping: () => now((room) => room.sendTyping()),
+    loadEarlier: () => after((room) => room.loadEarlier()),
   };
 }

@@ -64,6 +64,20 @@ export class RoomList extends Observable {
     if (this.#rooms.delete(id)) this.changed();
   }
 
+  /** Asks for a room anew: what it is set to is announced to nobody, nor that it was joined elsewhere. @param {string} id */
+  async refresh(id) {
+    if (this.#asked.has(id)) return;
+    this.#asked.add(id);
+    try {
+      const { body } = await this.http.request("GET", `/api/chat/rooms/${encodeURIComponent(id)}`);
+      this.put(body.room ?? body);
+    } catch {
+      // The next meta names it again.
+    } finally {
+      this.#asked.delete(id);
+    }
+  }
+
   /**
    * @param {Meta[]} metas
    * @param {{ all: boolean }} options  `all`: what is not named is not the caller's any more
@@ -92,7 +106,7 @@ export class RoomList extends Observable {
   #takeMeta(meta) {
     const room = this.#rooms.get(meta.roomId);
     if (room !== undefined) this.#update(room, meta);
-    else void this.#fetch(meta.roomId);
+    else void this.refresh(meta.roomId);
   }
 
   /** @param {RoomInfo} room @param {Partial<Meta>} meta @param {RoomInfo["lastMessage"]} [preview] */
@@ -111,20 +125,6 @@ export class RoomList extends Observable {
       unreadCount: Math.max(0, lastSeq - lastReadSeq),
     });
     this.changed();
-  }
-
-  /** A room joined elsewhere. @param {string} id */
-  async #fetch(id) {
-    if (this.#asked.has(id)) return;
-    this.#asked.add(id);
-    try {
-      const { body } = await this.http.request("GET", `/api/chat/rooms/${encodeURIComponent(id)}`);
-      this.put(body.room ?? body);
-    } catch {
-      // The next meta names it again.
-    } finally {
-      this.#asked.delete(id);
-    }
   }
 
   async #load() {

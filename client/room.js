@@ -43,13 +43,15 @@ export class Room extends Observable {
   /** @type {any} the end of the patience with a live room that lags behind its meta */
   #patience = null;
 
-  /** @param {string} id @param {Link} link @param {() => void} onClose */
-  constructor(id, link, onClose) {
+  /** @param {string} id @param {Link} link @param {{ onClose: () => void, onEnd: () => void }} hooks */
+  constructor(id, link, { onClose, onEnd }) {
     super();
     this.id = id;
     this.path = `/api/chat/rooms/${encodeURIComponent(id)}`;
     this.link = link;
-    this.onClose = onClose;
+    /** The application follows it no longer; should nobody else, it ends. Leaving it is another thing. */
+    this.close = onClose;
+    this.onEnd = onEnd;
     const onChange = () => this.changed();
     this.attendance = new Attendance({ link, roomId: id, path: this.path, onChange });
     this.position = new ReadPosition({ link, roomId: id, path: this.path, onChange });
@@ -82,6 +84,7 @@ export class Room extends Observable {
       hasMore: log.hasMore,
       typing: this.attendance.typing,
       online: this.attendance.online,
+      onlineCount: this.attendance.onlineCount,
       gone: this.#gone,
     };
   }
@@ -96,7 +99,7 @@ export class Room extends Observable {
   // What a person does.
 
   /**
-   * Resolves once the message is sent, or failed; never rejects, for `pending` shows it anyway.
+   * Resolves once the message is sent, refused or discarded, or the room is closed: its `state` tells. It never rejects.
    * @param {string|import("./types.js").Draft} message
    */
   send(message) {
@@ -109,9 +112,9 @@ export class Room extends Observable {
     return this.outbox.retry(id);
   }
 
-  /** Gives up a failed message. @param {string} id */
+  /** Gives up a message that is not on its way just now. @param {string} id @returns {boolean} whether it could */
   discard(id) {
-    this.outbox.discard(id);
+    return this.outbox.discard(id);
   }
 
   /** @param {string} messageId @param {string} content */
@@ -155,8 +158,10 @@ export class Room extends Observable {
     if (this.#log.keepNewest(count)) this.changed();
   }
 
-  /** Stops following the room. Leaving it is another thing. */
-  close() {
+  // What the transport tells. Below here is the client's own.
+
+  /** Nobody follows it any more. */
+  end() {
     if (this.#closed) return;
     if (this.#subscription !== null) this.link.send({ type: "unsubscribe", roomId: this.id });
     this.#closed = true;
@@ -164,10 +169,8 @@ export class Room extends Observable {
     this.attendance.close();
     this.position.close();
     this.outbox.close();
-    this.onClose();
+    this.onEnd();
   }
-
-  // What the transport tells. Below here is the client's own.
 
   /** Polled and lacking something. */
   get behind() {
@@ -202,9 +205,9 @@ export class Room extends Observable {
     this.#calm();
   }
 
-  /** Poll mode has an answer: sends may go, and presence has no frames here. */
-  polled() {
-    this.outbox.wake();
+  /** Poll mode has an answer, and presence has no frames here. @param {boolean} isBack  there was none before */
+  polled(isBack) {
+    if (isBack) this.outbox.wake();
     this.attendance.refresh();
   }
 

@@ -7,6 +7,7 @@
 import { Connection } from "./connection.js";
 import { ChatError } from "./error.js";
 import { environment } from "./environment.js";
+import { Figures } from "./figures.js";
 import { Http } from "./http.js";
 import { Kept } from "./outbox-store.js";
 import { Poller } from "./poller.js";
@@ -64,6 +65,9 @@ export class Chat {
   #kept = null;
   /** @type {Tabs|null} */
   #tabs = null;
+  #figures = new Figures();
+  /** Who has a room open: this, for the application, and what `hold` gave. @type {WeakMap<Room, Set<object>>} */
+  #holders = new WeakMap();
   #connection;
   #http;
   #link;
@@ -73,7 +77,7 @@ export class Chat {
     const env = environment(options);
     const baseUrl = options.baseUrl ?? "";
     const token = new Token(options.getToken, env.clock);
-    const stats = newStats();
+    const { stats } = this.#figures;
     this.#http = new Http({ baseUrl, env, token, stats, onRefused: ({ code }) => this.#connection.close(code) });
     if ((options.tabs ?? true) && env.WebSocket && env.locks && env.openChannel) {
       const whose = async (/** @type {string|null} */ held) => (held && subject(held)) || (await this.session()).user.id;
@@ -83,7 +87,7 @@ export class Chat {
       url: options.wsUrl ?? socketUrl(this.#http.baseUrl),
       env: this.#tabs === null ? env : { ...env, WebSocket: this.#tabs.WebSocket },
       token,
-      stats,
+      figures: this.#figures,
       hooks: {
         onLive: (welcome) => this.#live(welcome),
         onDown: () => this.#open.forEach((room) => room.detach()),
@@ -91,10 +95,12 @@ export class Chat {
         onClosed: () => {
           this.#http.closed = true;
           this.#tabs?.leave();
+          for (const room of this.#open.values()) room.outbox.close();
+          this.#kept?.close();
         },
       },
     });
-    if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, clock: env.clock });
+    if (env.store !== null) this.#kept = new Kept({ store: env.store, server: pageUrl(`${this.#http.baseUrl}/`).href, env });
     this.#link = this.#makeLink(env);
     /** The caller's rooms; call `rooms.load()` to begin. */
     this.rooms = new RoomList(this.#http);
@@ -107,28 +113,31 @@ export class Chat {
     return { subscribe, getSnapshot };
   }
 
+  /** What is counted, which changes with every frame: `subscribe(listener)`, `getSnapshot()`. */
+  get stats() {
+    const { subscribe, getSnapshot } = this.#figures;
+    return { subscribe, getSnapshot };
+  }
+
   /** Who the caller is, once that is known. @returns {string|null} */
   get userId() {
     return this.#session?.user.id ?? null;
   }
 
-  /** Opens a room, or gives the one that is open. @param {string} id */
+  /** Opens a room, or gives the one that is open. It stays open until its `close`. @param {string} id */
   room(id) {
-    const open = this.#open.get(id);
-    if (open !== undefined) return open;
-    const room = new Room(id, this.#link, () => this.#open.delete(id));
-    this.#open.set(id, room);
-    const listed = this.rooms.get(id);
-    if (listed?.me) {
-      const { lastSeq, rev, lastMessageAt } = listed;
-      room.takeMeta({ roomId: id, lastSeq, rev, lastMessageAt, lastReadSeq: listed.me.lastReadSeq });
-    }
-    room.subscribe(() => {
-      this.rooms.follow(id, room.getSnapshot());
-    });
-    if (this.#connection.isLive) room.attach();
-    else this.#connection.poller?.now();
-    return room;
+    return this.#openFor(id, this);
+  }
+
+  /**
+   * The same for one view among others: the room stays open until all have released it, and the application closed it, if
+   * it had opened it.
+   * @param {string} id @returns {{ room: Room, release: () => void }}
+   */
+  hold(id) {
+    const holder = {};
+    const room = this.#openFor(id, holder);
+    return { room, release: () => this.#letGo(room, holder) };
   }
 
   /** Who the service says the caller is. @returns {Promise<Session>} */
@@ -164,13 +173,18 @@ export class Chat {
   async leave(roomId) {
     const { user } = await this.session();
     await this.#http.request("DELETE", memberPath(roomId, user.id));
-    this.#open.get(roomId)?.close();
+    this.#open.get(roomId)?.end();
     this.rooms.drop(roomId);
   }
 
   /** @param {string} roomId @returns {Promise<Member[]>} the first page of them */
   async members(roomId) {
     return (await this.#http.request("GET", `/api/chat/rooms/${encodeURIComponent(roomId)}/members?limit=100`)).body.members;
+  }
+
+  /** What is left of the room's daily quota; null: it has none. @param {string} roomId @returns {Promise<QuotaUse|null>} */
+  async quota(roomId) {
+    return (await this.#http.request("GET", `/api/chat/rooms/${encodeURIComponent(roomId)}/meta`)).body.quota ?? null;
   }
 
   /** @param {string} roomId @param {string} userId */
@@ -186,14 +200,48 @@ export class Chat {
 
   /** The user signs out: what they have not sent is forgotten on this device too, and it is over. */
   async logOut() {
+    const cleared = this.#kept?.clear();
     this.close();
-    await this.#kept?.clear();
+    await cleared;
   }
 
   /** Ends it for good. What is not sent yet goes out when the same user comes again. */
   close() {
-    for (const room of [...this.#open.values()]) room.close();
+    for (const room of [...this.#open.values()]) room.end();
     this.#connection.close("closed by the application");
+  }
+
+  /** @param {string} id @param {object} holder */
+  #openFor(id, holder) {
+    const room = this.#open.get(id) ?? this.#openRoom(id);
+    this.#holders.get(room)?.add(holder);
+    return room;
+  }
+
+  /** @param {Room} room @param {object} holder */
+  #letGo(room, holder) {
+    const holders = this.#holders.get(room);
+    holders?.delete(holder);
+    if (holders?.size === 0) room.end();
+  }
+
+  /** @param {string} id */
+  #openRoom(id) {
+    /** @type {Room} */
+    const room = new Room(id, this.#link, { onClose: () => this.#letGo(room, this), onEnd: () => this.#open.delete(id) });
+    this.#open.set(id, room);
+    this.#holders.set(room, new Set());
+    const listed = this.rooms.get(id);
+    if (listed?.me) {
+      const { lastSeq, rev, lastMessageAt } = listed;
+      room.takeMeta({ roomId: id, lastSeq, rev, lastMessageAt, lastReadSeq: listed.me.lastReadSeq });
+    }
+    room.subscribe(() => {
+      this.rooms.follow(id, room.getSnapshot());
+    });
+    if (this.#connection.isLive) room.attach();
+    else this.#connection.poller?.now();
+    return room;
   }
 
   /** @param {any} welcome */
@@ -259,12 +307,13 @@ export class Chat {
       roomIds: () => (this.rooms.wanted || this.#open.size === 0 ? null : [...this.#open.keys()]),
       take: (answer, asked) => {
         if (answer !== null) this.#takeAnswer(answer, asked === null);
-        this.#connection.counted();
+        this.#figures.counted();
         return [...this.#open.values()].filter((room) => room.behind);
       },
       onAnswer: () => {
+        const isBack = this.#connection.getSnapshot().status !== "polling";
         this.#connection.onPolled();
-        for (const room of this.#open.values()) room.polled();
+        for (const room of this.#open.values()) room.polled(isBack);
         if (this.#session === null) this.session().catch(() => {});
       },
       onFailure: (error) => this.#connection.onPollFailed(error),
@@ -278,11 +327,6 @@ export class Chat {
     this.rooms.takeMetas(rooms, { all });
     this.#takeGone(gone ?? []);
   }
-}
-
-/** @returns {import("./types.js").Stats} */
-function newStats() {
-  return { roundTripMs: null, bytesIn: 0, bytesOut: 0, framesIn: 0, framesOut: 0, polls: 0, pollsMetaOnly: 0, drops: 0 };
 }
 
 /** @param {string} url */

@@ -98,12 +98,14 @@
  * @property {string} [replyTo]
  * @property {any} [metadata]
  * @property {string} createdAt    this device's clock, until the service gives the true one
- * @property {"sending"|"sent"|"failed"} state
- * @property {import("./error.js").ChatError|null} error
+ * @property {"sending"|"sent"|"failed"} state  `failed`: refused for good, and sent again only when asked to
+ * @property {number} attempts     how often it was tried in vain
+ * @property {import("./error.js").ChatError|null} error  why it failed; while `sending`, why the last attempt did
  *
  * @typedef {object} KeptMessage   a message that waits to be sent, as it outlives the page
  * @property {string} id
  * @property {number} place        its place in the order of writing
+ * @property {string} owner        the page it is to be sent by, as long as that is there
  * @property {Draft} draft
  * @property {string} createdAt
  * @property {{ code: string, detail: string, status: number, details: ErrorDetails }|null} error  the service's no
@@ -125,7 +127,7 @@
  * @property {number} drops        live sockets lost
  *
  * @typedef {"connecting"|"live"|"polling"|"offline"|"closed"} Status
- * @typedef {{ status: Status, reason: string|null, stats: Stats }} ConnectionSnapshot
+ * @typedef {{ status: Status, reason: string|null }} ConnectionSnapshot
  *
  * @typedef {object} RoomSnapshot
  * @property {Message[]} messages  by seq, without a hole once `complete`
@@ -138,7 +140,8 @@
  * @property {boolean} complete    nothing is known to be missing
  * @property {boolean} hasMore     there may be earlier messages
  * @property {string[]} typing
- * @property {string[]} online
+ * @property {string[]} online     empty in rooms of more than 200 members
+ * @property {number} onlineCount
  * @property {boolean} gone        the room is not, or no longer, open to this user
  *
  * @typedef {{ rooms: RoomInfo[], loaded: boolean, unreadCount: number }} RoomListSnapshot
@@ -150,7 +153,7 @@
  *
  * @typedef {object} Visibility
  * @property {() => boolean} hidden
- * @property {(listener: () => void) => () => void} subscribe  called on visible and on online
+ * @property {(listener: () => void) => () => void} subscribe  called when the page is visible, online or thawed again
  *
  * @typedef {object} Environment   what the client takes from its surroundings
  * @property {typeof WebSocket|undefined} WebSocket
@@ -164,7 +167,7 @@
  * @property {MessageStore|null} store  null: what is not sent when the page goes is lost
  *
  * @typedef {object} TabLocks      as much of `navigator.locks` as is used
- * @property {(name: string, options: any, held: () => any) => Promise<any>} request
+ * @property {(name: string, options: any, held: (lock: any) => any) => Promise<any>} request
  *
  * @typedef {object} TabChannel    as much of a BroadcastChannel as is used
  * @property {(message: any) => void} postMessage

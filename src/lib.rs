@@ -2,7 +2,7 @@
 //!
 //! A room is a log; everyone who reads it holds a cursor. The map, from the outside in:
 //!
-//! - [`server`] puts the parts together; [`config`], [`lifecycle`] and [`telemetry`] serve it.
+//! - [`server`] puts the parts together; [`config`], [`lifecycle`], [`telemetry`] and [`systemd`] serve it.
 //! - [`http`] and [`ws`] are the two ways in: parse, ask [`chat`], render.
 //! - [`chat`] is what a person can do, and how everyone learns of it.
 //! - [`store`] is durable truth; [`hub`] is what this instance follows in memory; [`limits`] are buckets.
@@ -23,12 +23,14 @@ pub mod lifecycle;
 pub mod limits;
 pub mod model;
 pub mod moderation;
+pub mod operator;
 pub mod outbound;
 pub mod presence;
 pub mod protocol;
 pub mod redis;
 pub mod server;
 pub mod store;
+pub mod systemd;
 pub mod telemetry;
 pub mod ws;
 

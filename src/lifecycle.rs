@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -70,15 +70,47 @@ impl Lifecycle {
     }
 }
 
-/// Resolves at Ctrl-C or SIGTERM.
-pub async fn stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What asks the process to stop: Ctrl-C or SIGTERM.
+#[derive(Debug)]
+pub struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    /// Listens from now on. Neither ends the process by itself any more; and where it is the first of its container,
+    /// which neither would have ended, both are heard.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
+
+    /// Resolves once one has come.
+    pub async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Resolves at the first that comes from now on, for whoever leaves nothing behind if one came before.
+pub async fn stop_signal() -> std::io::Result<()> {
+    StopSignal::listen()?.received().await;
     Ok(())
+}
+
+/// Takes as many open files as the system grants: what a process starts with is often 1,024, for the sake of old programs
+/// that could not count further. Warns if that is too few for so many connections.
+pub fn take_open_files(connections: u32) {
+    /// For everything but connections of clients: the database's, Redis's, files.
+    const OTHERS: u64 = 100;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) if granted >= u64::from(connections) + OTHERS => {}
+        Ok(granted) => {
+            tracing::warn!(granted, connections, "the system grants fewer open files than MAX_CONNECTIONS needs");
+        }
+        Err(error) => tracing::warn!(%error, "the number of open files stays as it is"),
+    }
 }
 
 /// A file size limit then fails the write, which is answered, instead of ending the process.

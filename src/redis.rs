@@ -2,6 +2,8 @@
 //! what is wrong is known in words and logged when it changes. It knows nothing of rooms, and nothing here may be
 //! waited for without that deadline: Redis carries hints and caches only, and the service runs without it.
 
+mod inspection;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +19,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::lifecycle::Lifecycle;
 use crate::telemetry;
+
+pub use inspection::{Inspection, inspect};
 
 /// How long after a connection was given up for good (a wrong password) another is tried.
 const AGAIN: Duration = Duration::from_secs(1);

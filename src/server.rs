@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
 use crate::auth::request::Browsers;
 use crate::auth::{self, Auth};
 use crate::broker::Broker;
@@ -30,7 +33,7 @@ const LOBBY: &str = "lobby";
 /// How long a start waits for the bus.
 const BUS: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is running.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest frame from a client, in bytes, as long as that fits the longest message.
 const FRAME_BYTES: usize = 64 << 10;
 /// Bytes a character can take in JSON: two escapes of six.
@@ -55,6 +58,9 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The socket that was passed cannot be used.
+    #[error("LISTEN_FDS: the socket cannot be used: {0}")]
+    Passed(std::io::Error),
     /// Signals cannot be heard.
     #[error("cannot listen for signals: {0}")]
     Signals(std::io::Error),
@@ -71,18 +77,31 @@ pub struct Server {
     base_path: String,
     lifecycle: Lifecycle,
     store: Store,
+    accepting: JoinHandle<Option<()>>,
+    longest_look: Duration,
 }
 
 impl Server {
     /// Starts the service; it serves once this returns.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::start_on(None, config).await
+    }
+
+    /// The same on a socket that listens already, in the place of `HOST` and `PORT`.
+    pub async fn start_on(listener: Option<std::net::TcpListener>, mut config: Config) -> Result<Self, StartError> {
+        if let Some(listener) = &listener {
+            // Whether the public could come in by accident depends on where that is.
+            let address = listener.local_addr().map_err(StartError::Passed)?;
+            (config.host, config.port) = (Some(address.ip()), address.port());
+        }
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
+        let longest_look = longest_look(&config);
         let keys = keys(&config, &identity)?;
         let redis = redis(&config)?;
         let screen = screen(&config)?;
-        let store = Store::open(&database(&config)?).await?;
+        let store = Store::open(&store_settings(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
         let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
@@ -139,8 +158,13 @@ impl Server {
         let browsers = Arc::new(Browsers { cookies: cookies(&config, &identity), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
         let site = http::site(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
-        let address = serve("HOST and PORT", address, site, door, &lifecycle)?;
-        Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
+        let listener = match listener {
+            Some(listener) => http::take_over(listener).map_err(StartError::Passed)?,
+            None => listen("HOST and PORT", address)?,
+        };
+        let address = listener.local_addr().map_err(StartError::Passed)?;
+        let accepting = serve(listener, site, door, &lifecycle);
+        Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store, accepting, longest_look })
     }
 
     /// Where it listens.
@@ -160,6 +184,15 @@ impl Server {
         format!("http://{host}:{}{}", self.address.port(), self.base_path)
     }
 
+    /// Whether it lives: it takes connections, its threads do what they are given, and the database answers or is found
+    /// not to. That the database is gone is no reason to start the service anew, so it does not count.
+    pub async fn is_alive(&self) -> bool {
+        let store = self.store.clone();
+        let asked = self.lifecycle.spawn("look", async move { store.ping().await });
+        let answered = tokio::time::timeout(self.longest_look, asked).await;
+        matches!(answered, Ok(Ok(Some(_)))) && !self.accepting.is_finished()
+    }
+
     /// Stops: no new connections, every socket told to come back, running writes finished, the database closed.
     /// Returns whether all of it ended in time.
     pub async fn shut_down(self) -> bool {
@@ -168,6 +201,11 @@ impl Server {
         self.store.close().await;
         ended
     }
+}
+
+/// The longest it takes to tell whether the service is alive: a call that waits for the database ends by its deadline.
+pub fn longest_look(config: &Config) -> Duration {
+    2 * Duration::from_millis(config.database_deadline_ms)
 }
 
 /// How much one may do, as clients are told.
@@ -214,14 +252,16 @@ async fn broker_ready(chat: &Chat) {
 
 /// Redis, if it is set; not connected yet.
 fn redis(config: &Config) -> Result<Option<Redis>, ConfigError> {
-    let Some(url) = config.redis_url()? else { return Ok(None) };
-    let settings = redis::Settings {
-        url,
-        prefix: config.redis_prefix.clone(),
-        deadline: Duration::from_millis(config.redis_deadline_ms),
-    };
+    let Some(settings) = redis_settings(config)? else { return Ok(None) };
     // The address itself is not shown: it may hold a password.
     Redis::new(&settings).map(Some).map_err(|error| ConfigError::new("REDIS_URL", error))
+}
+
+/// How to reach Redis, if it is set.
+pub fn redis_settings(config: &Config) -> Result<Option<redis::Settings>, ConfigError> {
+    let Some(url) = config.redis_url()? else { return Ok(None) };
+    let deadline = Duration::from_millis(config.redis_deadline_ms);
+    Ok(Some(redis::Settings { url, prefix: config.redis_prefix.clone(), deadline }))
 }
 
 /// What is asked before a message is written.
@@ -248,26 +288,24 @@ fn screen(config: &Config) -> Result<Screen, ConfigError> {
     Ok(Screen::new(words, Some(Hook::new(settings, outbound))))
 }
 
-/// Listens, and serves in a task; returns where, which the caller may have left to the system.
-fn serve(
-    setting: &'static str,
-    address: SocketAddr,
-    site: http::Site,
-    door: http::Door,
-    lifecycle: &Lifecycle,
-) -> Result<SocketAddr, StartError> {
-    let failed = |source| StartError::Listen { setting, address, source };
-    let listener = http::listen(address).map_err(failed)?;
-    let found = listener.local_addr().map_err(failed)?;
+fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    http::listen(address).map_err(|source| StartError::Listen { setting, address, source })
+}
+
+/// Serves in a task.
+fn serve(listener: TcpListener, site: http::Site, door: http::Door, lifecycle: &Lifecycle) -> JoinHandle<Option<()>> {
     let serving = lifecycle.clone();
-    lifecycle.spawn("accept", async move { http::serve(listener, site, door, &serving).await });
-    Ok(found)
+    lifecycle.spawn("accept", async move { http::serve(listener, site, door, &serving).await })
 }
 
 fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
     // Without a handle, another server of this process counts already, and answers for both.
     let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    serve("METRICS_ADDR", address, http::Site::plain(router), http::Door::open(head), lifecycle)
+    let listener = listen("METRICS_ADDR", address)?;
+    // The caller may have left the port to the system.
+    let found = listener.local_addr().map_err(StartError::Passed)?;
+    serve(listener, http::Site::plain(router), http::Door::open(head), lifecycle);
+    Ok(found)
 }
 
 /// The keys of the application's tokens, if they are not a demo's. Before anything is opened: a key that cannot be used
@@ -308,21 +346,32 @@ async fn authentication(
 
 /// Brings the schema up to date and ends.
 pub async fn migrate(config: &Config) -> Result<(), StartError> {
-    let settings = store::Settings { auto_migrate: true, ..database(config)? };
+    let settings = store::Settings { auto_migrate: true, ..store_settings(config)? };
     Store::open(&settings).await?.close().await;
     Ok(())
 }
 
 /// Gives the database a new history and ends: after a restore no cursor of before means anything any more.
 pub async fn renew_history(config: &Config) -> Result<History, StartError> {
-    let store = Store::open(&database(config)?).await?;
+    let store = Store::open(&store_settings(config)?).await?;
     let history = store.renew_history().await.map_err(StartError::Prepare)?;
     store.close().await;
     Ok(history)
 }
 
+/// Refuses what cannot work before anything is opened, as a start does.
+pub fn check_settings(config: &Config) -> Result<(), ConfigError> {
+    config.check()?;
+    if let Identity::Tokens(tokens) = config.identity()? {
+        Auth::new(&tokens)?;
+    }
+    redis(config)?;
+    screen(config)?;
+    Ok(())
+}
+
 /// How to open the database.
-fn database(config: &Config) -> Result<store::Settings, ConfigError> {
+pub fn store_settings(config: &Config) -> Result<store::Settings, ConfigError> {
     Ok(store::Settings {
         url: config.database_url()?,
         auto_migrate: config.auto_migrate == Switch::On,

@@ -4,6 +4,7 @@
  * It uses nothing but the public face of the client, so it is also the example of how to use it.
  */
 import { connect } from "./client/tidings.js";
+import { startAllowance } from "./allowance.js";
 import { startComposer } from "./composer.js";
 import { findRoom, newRoom, showPeople } from "./dialogs.js";
 import { byId, notice } from "./dom.js";
@@ -89,11 +90,13 @@ function run(chat, me) {
   const view = new RoomView(chat, { me, edit: (message) => composer.edit(message), direct });
   Object.assign(composer, startComposer(view));
 
+  const showAllowance = startAllowance(chat);
   let stopWatching = () => {};
   const open = (/** @type {string} */ roomId) => {
     if (view.room?.id !== roomId) composer.reset();
     const room = chat.room(roomId);
     view.show(room);
+    showAllowance(room);
     stopWatching();
     stopWatching = room.subscribe(renderTransport);
     history.replaceState(null, "", `#${encodeURIComponent(roomId)}`);

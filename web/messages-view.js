@@ -154,20 +154,26 @@ function reactions(message, me, acts) {
 /** @param {Pending} message @param {boolean} first @param {Acts} acts @returns {Row} */
 function pendingRow(message, first, acts) {
   const failed = message.state === "failed";
+  const trouble = troubleOf(message);
   const make = () =>
     el(
       "li",
       { class: `message mine pending${first ? " first" : ""}${failed ? " failed" : ""}` },
       el("div", { class: "line" }, el("p", { class: isPicture(message.content) ? "bubble picture" : "bubble", dir: "auto" }, ...linked(message.content))),
-      failed
-        ? el(
-            "p",
-            { class: "trouble" },
-            el("span", {}, `Not sent: ${message.error?.message ?? "no connection"}`),
-            el("button", { class: "quiet", type: "button", onclick: () => acts.retry(message.id) }, "Try again"),
-            el("button", { class: "quiet", type: "button", onclick: () => acts.discard(message.id) }, "Discard"),
-          )
-        : el("p", { class: "trouble sending" }, "Sending…"),
+      el(
+        "p",
+        { class: `trouble${failed ? "" : " sending"}` },
+        el("span", {}, trouble ?? "Sending…"),
+        failed ? el("button", { class: "quiet", type: "button", onclick: () => acts.retry(message.id) }, "Try again") : null,
+        trouble ? el("button", { class: "quiet", type: "button", onclick: () => acts.discard(message.id) }, "Discard") : null,
+      ),
     );
-  return { key: message.id, state: `pending ${message.state} ${first}`, make };
+  return { key: message.id, state: `pending ${message.state} ${trouble} ${first}`, make };
+}
+
+/** What keeps it from being sent, in words. @param {Pending} message @returns {string|null} */
+function troubleOf({ state, error }) {
+  if (state === "failed") return `Not sent: ${error?.message ?? "no connection"}`;
+  // A socket that was cut says nothing yet: the message goes the other way at once.
+  return error === null || error.code === "disconnected" ? null : `Not sent yet: ${error.message}. Trying again…`;
 }

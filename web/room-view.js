@@ -23,6 +23,8 @@ export class RoomView {
   room = null;
   #stop = () => {};
   #atEnd = true;
+  /** Where the last jump to the end has led. */
+  #jumpedTo = 0;
   #loading = false;
   /** Messages after this seq were not read when one came. */
   #dividerAfter = /** @type {number|null} */ (null);
@@ -49,7 +51,7 @@ export class RoomView {
     document.addEventListener("visibilitychange", this.render);
     addEventListener("focus", this.render);
     // A keyboard that comes up, a window that shrinks: the end stays in view.
-    new ResizeObserver(() => this.#atEnd && this.#jump()).observe(scroller);
+    new ResizeObserver(() => this.#staysAtEnd() && this.#jump()).observe(scroller);
   }
 
   /** @param {Room} room */
@@ -82,6 +84,7 @@ export class RoomView {
 
   #follow() {
     this.#atEnd = true;
+    this.#jumpedTo = 0;
     this.#stretch.follow();
   }
 
@@ -140,9 +143,10 @@ export class RoomView {
     byId("empty-title").textContent = info?.type === "DIRECT" ? `You and ${title}` : `${title} is quiet so far`;
     // Without a transport nobody knows who is here.
     const { status } = this.chat.connection.getSnapshot();
-    const here = status === "live" || status === "polling" ? state.online : [];
+    const isUp = status === "live" || status === "polling";
+    const here = isUp ? state.online : [];
     const kind = { DIRECT: "Direct chat", GROUP: "Group", PUBLIC: "Public room" }[info?.type ?? "GROUP"];
-    const parts = state.gone ? ["You are no longer in this room"] : [kind, here.length > 0 ? `${here.length} online` : null];
+    const parts = state.gone ? ["You are no longer in this room"] : [kind, isUp && state.onlineCount > 0 ? `${state.onlineCount} online` : null];
     byId("room-detail").textContent = parts.filter(Boolean).join(" · ");
     reconcile(
       byId("people-faces"),
@@ -153,7 +157,7 @@ export class RoomView {
 
   /** @param {import("./client/types.js").RoomSnapshot} state */
   #renderMessages(state) {
-    const anchor = this.#atEnd ? null : this.#anchor();
+    const anchor = this.#staysAtEnd() ? null : this.#anchor();
     const { messages, earlier, later } = this.#stretch.of(state.messages);
     const shown = { messages, pending: later ? [] : state.pending };
     const rows = messageRows(shown, { me: this.me, dividerAfter: this.#dividerAfter, acts: this.#acts });
@@ -202,6 +206,13 @@ export class RoomView {
   #jump() {
     const scroller = byId("scroller");
     scroller.scrollTop = scroller.scrollHeight;
+    this.#jumpedTo = scroller.scrollTop;
+  }
+
+  /** Whether what comes in is to be in view: a page that is busy hears of one's scrolling late, and must not undo it. */
+  #staysAtEnd() {
+    if (this.#atEnd && byId("scroller").scrollTop < this.#jumpedTo - NEAR_END) this.#scrolled();
+    return this.#atEnd;
   }
 
   #scrolled() {
@@ -209,6 +220,7 @@ export class RoomView {
     const { scrollTop, scrollHeight, clientHeight } = byId("scroller");
     const { messages } = this.room.getSnapshot();
     const nearEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+    if (nearEnd) this.#jumpedTo = scrollTop;
     if (nearEnd && this.#stretch.down(messages)) this.render();
     const atEnd = nearEnd && this.#stretch.isNewest;
     if (atEnd !== this.#atEnd) {

@@ -14,7 +14,8 @@ const WORDS = {
 /** @param {import("./client/tidings.js").Chat} chat @param {() => import("./client/room.js").Room|null} openRoom */
 export function startTransportView(chat, openRoom) {
   const render = perFrame(() => {
-    const { status, reason, stats } = chat.connection.getSnapshot();
+    const { status, reason } = chat.connection.getSnapshot();
+    const stats = chat.stats.getSnapshot();
     const [long, word] = WORDS[status];
     for (const dot of document.querySelectorAll(".dot")) /** @type {HTMLElement} */ (dot).dataset.status = status;
     setText("transport-status", long);
@@ -31,6 +32,7 @@ export function startTransportView(chat, openRoom) {
   byId("use-socket").checked = true;
   byId("use-socket").addEventListener("change", () => chat.useSocket(byId("use-socket").checked));
   chat.connection.subscribe(render);
+  chat.stats.subscribe(render);
   render();
   return render;
 }

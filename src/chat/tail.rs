@@ -91,7 +91,7 @@ impl Chat {
             }
             if head.rev < known {
                 tracing::error!(room.id = %log.id(), known, stored = head.rev,
-                    "the database holds less of a room than was read from it before; after a restore run `tidings renew-history`");
+                    "the database holds less of a room than was read from it before; after a restore run `tidings new-history`");
                 self.end_history(head.history.clone());
                 return Ok(());
             }

@@ -76,13 +76,25 @@ pub struct IdentitySettings {
     #[arg(long, env = "AUTH_SECRET_1", value_name = "SECRET", hide_env_values = true)]
     pub auth_secret_1: Option<String>,
 
+    /// File that holds it instead
+    #[arg(long, env = "AUTH_SECRET_1_FILE", value_name = "FILE", conflicts_with = "auth_secret_1")]
+    pub auth_secret_1_file: Option<PathBuf>,
+
     /// Likewise
     #[arg(long, env = "AUTH_SECRET_2", value_name = "SECRET", hide_env_values = true)]
     pub auth_secret_2: Option<String>,
 
+    /// File that holds it instead
+    #[arg(long, env = "AUTH_SECRET_2_FILE", value_name = "FILE", conflicts_with = "auth_secret_2")]
+    pub auth_secret_2_file: Option<PathBuf>,
+
     /// Likewise
     #[arg(long, env = "AUTH_SECRET_3", value_name = "SECRET", hide_env_values = true)]
     pub auth_secret_3: Option<String>,
+
+    /// File that holds it instead
+    #[arg(long, env = "AUTH_SECRET_3_FILE", value_name = "FILE", conflicts_with = "auth_secret_3")]
+    pub auth_secret_3_file: Option<PathBuf>,
 
     /// Secret of sessions of before, of NextAuth or Auth.js
     #[arg(long, env = "AUTH_SECRET_PREVIOUS", value_name = "SECRET", hide_env_values = true)]
@@ -257,16 +269,21 @@ impl IdentitySettings {
     }
 
     fn session_secrets(&self) -> Result<Vec<String>, ConfigError> {
-        let file = |given, setting, file: &Option<PathBuf>| or_file(given, setting, file.as_deref());
-        let (nextauth, auth) = (self.nextauth_secret.as_ref(), self.auth_secret.as_ref());
-        let previous = self.auth_secret_previous.as_ref();
+        let read = |setting, given: &Option<String>, of_file, file: &Option<PathBuf>| {
+            or_file(given.as_ref(), of_file, file.as_deref()).map(|secret| (setting, secret))
+        };
         let all = [
-            ("AUTH_SECRET", file(auth, "AUTH_SECRET_FILE", &self.auth_secret_file)?),
-            ("NEXTAUTH_SECRET", file(nextauth, "NEXTAUTH_SECRET_FILE", &self.nextauth_secret_file)?),
-            ("AUTH_SECRET_3", self.auth_secret_3.clone()),
-            ("AUTH_SECRET_2", self.auth_secret_2.clone()),
-            ("AUTH_SECRET_1", self.auth_secret_1.clone()),
-            ("AUTH_SECRET_PREVIOUS", file(previous, "AUTH_SECRET_PREVIOUS_FILE", &self.auth_secret_previous_file)?),
+            read("AUTH_SECRET", &self.auth_secret, "AUTH_SECRET_FILE", &self.auth_secret_file)?,
+            read("NEXTAUTH_SECRET", &self.nextauth_secret, "NEXTAUTH_SECRET_FILE", &self.nextauth_secret_file)?,
+            read("AUTH_SECRET_3", &self.auth_secret_3, "AUTH_SECRET_3_FILE", &self.auth_secret_3_file)?,
+            read("AUTH_SECRET_2", &self.auth_secret_2, "AUTH_SECRET_2_FILE", &self.auth_secret_2_file)?,
+            read("AUTH_SECRET_1", &self.auth_secret_1, "AUTH_SECRET_1_FILE", &self.auth_secret_1_file)?,
+            read(
+                "AUTH_SECRET_PREVIOUS",
+                &self.auth_secret_previous,
+                "AUTH_SECRET_PREVIOUS_FILE",
+                &self.auth_secret_previous_file,
+            )?,
         ];
         if let Some((setting, _)) = all.iter().find(|(_, secret)| secret.as_deref() == Some("")) {
             return Err(ConfigError::new(setting, "is empty; leave it out if there are no such sessions"));

@@ -1,26 +1,31 @@
 //! Every setting, once. The only place that reads the environment; it knows nothing of the rest of the service.
 
+mod commands;
 mod identity;
 mod limits;
 mod moderation;
+mod supervisor;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, ValueEnum};
 
+pub use commands::{Command, ExportArgs, Following, ImportArgs, SendArgs, ServerArgs, TailArgs, TokenArgs};
 pub use identity::{ClaimNames, Identity, IdentitySettings, KeySetSource, Tokens};
 pub use limits::LimitSettings;
 pub use moderation::{HookFailure, ModerationSettings};
+pub use supervisor::{Supervisor, passed_listener};
 
 /// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
 ///
 /// Without any setting it runs alone on SQLite in ./data, on this machine only, and lets anyone in by name.
-/// Every flag is also an environment variable; flags win.
+/// Every flag is also an environment variable; flags win. Settings stand in front of a command:
+/// `tidings --database-url postgres://… check`.
 #[derive(Clone, Parser)]
 #[command(name = "tidings", version, max_term_width = 100)]
 pub struct Config {
-    /// What to do instead of serving
+    /// What to do; without one it serves
     #[command(subcommand)]
     pub command: Option<Command>,
 
@@ -51,7 +56,7 @@ pub struct Config {
     pub database_url: String,
 
     /// File that holds the address of the database instead
-    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE")]
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
 
     /// Bring the schema up to date at the start; off only looks, and says what is missing
@@ -125,33 +130,6 @@ pub struct Config {
     /// What is logged, as a tracing filter
     #[arg(long, env = "RUST_LOG", default_value = "info,sqlx=warn", value_name = "FILTER")]
     pub rust_log: String,
-}
-
-/// What an operator does beside the service. The settings are the same, as flags before the command or by environment.
-#[derive(Debug, Clone, Subcommand)]
-pub enum Command {
-    /// Bring the schema up to date, and end
-    Migrate,
-    /// Give a restored database a new history, so that clients begin anew instead of mixing two
-    RenewHistory,
-    /// Print a token signed with the secret, for trying things out
-    Token {
-        /// Whose token, the `sub`
-        #[arg(long, value_name = "ID", required_unless_present = "application")]
-        user: Option<String>,
-        /// A token of the application itself, for /api/admin
-        #[arg(long, conflicts_with_all = ["user", "name", "role"])]
-        application: bool,
-        /// Their name
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Their role in the application, such as ADMIN
-        #[arg(long, value_name = "ROLE")]
-        role: Option<String>,
-        /// Days until it ends
-        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=365))]
-        days: u64,
-    },
 }
 
 /// On or off.

@@ -20,6 +20,10 @@ pub struct ModerationSettings {
     #[arg(long, env = "MODERATION_HOOK_URL", value_name = "URL", hide_env_values = true)]
     pub moderation_hook_url: Option<String>,
 
+    /// File that holds the address instead
+    #[arg(long, env = "MODERATION_HOOK_URL_FILE", value_name = "FILE", conflicts_with = "moderation_hook_url")]
+    pub moderation_hook_url_file: Option<PathBuf>,
+
     /// Key of the signatures of what is asked there, at least 32 bytes
     #[arg(long, env = "MODERATION_HOOK_SECRET", value_name = "SECRET", hide_env_values = true)]
     pub moderation_hook_secret: Option<String>,
@@ -56,7 +60,9 @@ impl ModerationSettings {
     pub fn hook(&self) -> Result<Option<(String, String)>, ConfigError> {
         let file = self.moderation_hook_secret_file.as_deref();
         let secret = or_file(self.moderation_hook_secret.as_ref(), "MODERATION_HOOK_SECRET_FILE", file)?;
-        match (&self.moderation_hook_url, secret) {
+        let file = self.moderation_hook_url_file.as_deref();
+        let url = or_file(self.moderation_hook_url.as_ref(), "MODERATION_HOOK_URL_FILE", file)?;
+        match (url, secret) {
             (None, None) => Ok(None),
             (None, Some(_)) => {
                 Err(ConfigError::new("MODERATION_HOOK_URL", "is needed with a MODERATION_HOOK_SECRET: whom to ask"))
@@ -69,7 +75,7 @@ impl ModerationSettings {
                 "MODERATION_HOOK_SECRET",
                 format!("has {} bytes; at least {SECRET_BYTES} are needed, random ones", secret.len()),
             )),
-            (Some(url), Some(secret)) => Ok(Some((url.clone(), secret))),
+            (Some(url), Some(secret)) => Ok(Some((url, secret))),
         }
     }
 }

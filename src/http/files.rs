@@ -16,6 +16,10 @@ struct Web;
 
 #[derive(RustEmbed)]
 #[folder = "client/"]
+// What `npm ci` and `tsc` leave there is nobody's to fetch.
+#[include = "*.js"]
+#[include = "package.json"]
+#[exclude = "node_modules/*"]
 struct Client;
 
 /// Anything that is no route: a file, or nothing.
@@ -51,4 +55,20 @@ fn answer(file: EmbeddedFile, headers: &HeaderMap) -> Response {
     }
     let kind = file.metadata.mimetype().to_owned();
     (caching, [(ETAG, etag), (CONTENT_TYPE, kind)], file.data).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_client_its_modules_are_carried_and_nothing_that_tools_leave_beside_them() {
+        let carried: Vec<_> = Client::iter().collect();
+        for name in ["tidings.js", "react.js", "compat/useChatRest.js", "package.json"] {
+            assert!(carried.iter().any(|held| held == name), "{name} is missing");
+        }
+        let foreign = |name: &str| name.contains("node_modules") || !(name.ends_with(".js") || name == "package.json");
+        let left: Vec<_> = carried.iter().filter(|name| foreign(name)).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
 }

@@ -24,7 +24,7 @@ use crate::error::Error;
 
 pub use envelope::Site;
 pub use extract::BODY_BYTES;
-pub use serve::{Door, listen, serve};
+pub use serve::{Door, listen, serve, take_over};
 
 /// What every handler can reach. Cloning it is cheap.
 #[derive(Debug, Clone)]

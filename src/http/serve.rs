@@ -61,6 +61,12 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Takes over a socket that listens already.
+pub fn take_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
 /// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too. A connection
 /// on which no whole head arrives within `door.head` is closed, also one that waits for a further request: a proxy in front
 /// should give up its idle connections first, or a request of it meets a closing one.

@@ -59,7 +59,18 @@ macro_rules! together {
     };
 }
 
-pub(super) use {in_list, together};
+/// A statement about rows that are given as a JSON list of lists: `of_rows!("insert into … select value ->> 0, …", "$1",
+/// "where …")`. `->>` gives text; where a column is none, the text is cast.
+macro_rules! of_rows {
+    ($before:expr, $list:literal, $after:expr) => {
+        $crate::store::database::Sql {
+            sqlite: concat!($before, " from json_each(", $list, ") x ", $after),
+            postgres: concat!($before, " from json_array_elements(cast(", $list, " as json)) x ", $after),
+        }
+    };
+}
+
+pub(super) use {in_list, of_rows, together};
 
 /// Under PostgreSQL's row lock nothing of the room moves until the transaction ends; others may still refer to it.
 /// SQLite has one writer, and so a lock on everything.
@@ -93,6 +104,21 @@ impl Database {
     /// A connection for reading.
     pub(super) async fn reading(&self) -> Result<Connection> {
         self.readers.take(Instant::now() + self.read_within).await
+    }
+
+    /// A connection whose statements all read one snapshot, for reads that are too long for one of them. Each part of
+    /// it says by [`Connection::renew`] how long it may take.
+    pub(super) async fn snapshot(&self) -> Result<Connection> {
+        let mut connection = self.reading().await?;
+        let text = match &connection.link {
+            Link::Sqlite(_) => "begin",
+            Link::Postgres(_, true) => "begin isolation level repeatable read read only",
+            // Behind a proxy a connection that reads is in a transaction already.
+            Link::Postgres(_, false) => "set transaction isolation level repeatable read, read only",
+        };
+        connection.command(text).await?;
+        connection.state = State::Busy;
+        Ok(connection)
     }
 
     /// A transaction. Its BEGIN tries the connection out: one that died while it lay idle is replaced.
@@ -182,6 +208,11 @@ impl Connection {
             Link::Postgres(link, keep) => Asked::Postgres(sqlx::query(sql.postgres).persistent(*keep), link),
         };
         Query { asked, state: &mut self.state, until: self.until }
+    }
+
+    /// What comes next may take this long.
+    pub(super) fn renew(&mut self, within: Duration) {
+        self.until = Instant::now() + within;
     }
 
     /// Takes the room's lock. It is held until the transaction ends if no savepoint was set before.

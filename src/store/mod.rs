@@ -11,10 +11,13 @@
 
 mod access;
 mod administration;
+mod adoption;
 mod database;
+mod inspection;
 mod members;
 mod messages;
 mod moderation;
+mod old;
 mod opening;
 mod postgres;
 mod quota;
@@ -23,6 +26,7 @@ mod rooms;
 mod rows;
 mod sending;
 mod sqlite;
+mod transfer;
 mod users;
 mod writer;
 
@@ -37,8 +41,15 @@ use database::Database;
 use writer::{Turn, Writer};
 
 pub use administration::{WantedMember, WantedRoom};
+pub use adoption::{Adopted, ForeignMember, ForeignRoom, MembersAdopted, Part, Positions};
+pub use inspection::{Inspection, PostgresFacts, SchemaFacts, SqliteFacts, inspect};
 pub use moderation::Ruling;
+pub use old::{OldCounts, OldMember, OldMessage, OldRoom, OldSource, OldUser};
 pub use opening::{OpenError, Settings};
+pub use transfer::{
+    BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,
+    RoomRecord, UserRecord, hex,
+};
 
 /// Where a page of rooms goes on: after the room of this time and id.
 pub type RoomCursor = (i64, RoomId);

@@ -15,7 +15,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A connection that lay idle for longer is tried before it reads.
 const FRESH: Duration = Duration::from_millis(50);
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "demo key", include_str!("../../migrations/postgres/0002_demo_key.sql")),
     (3, "statistics", include_str!("../../migrations/postgres/0003_statistics.sql")),
@@ -89,18 +89,18 @@ pub(super) fn is_passing(error: &PgDatabaseError) -> bool {
 
 /// Where the database is, and how its address says to use it.
 #[derive(Debug, Clone)]
-struct Address {
-    options: PgConnectOptions,
+pub(super) struct Address {
+    pub(super) options: PgConnectOptions,
     schema: Option<String>,
-    pgbouncer: bool,
-    connections: Option<u32>,
+    pub(super) pgbouncer: bool,
+    pub(super) connections: Option<u32>,
     pool_timeout: Option<Duration>,
     connect_timeout: Duration,
 }
 
 impl Address {
     /// Reads an address. What only Prisma knows is taken out of it and done here; what nobody knows is left out.
-    fn parse(url: &str) -> Result<Self, OpenError> {
+    pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let (mut schema, mut pgbouncer, mut connections) = (None, false, None);
         let (mut pool_timeout, mut connect_timeout) = (None, CONNECT);
@@ -139,7 +139,7 @@ impl Address {
     }
 
     /// Where it is, without the password.
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         let o = &self.options;
         let (user, name) = (o.get_username(), o.get_database().unwrap_or(o.get_username()));
         match o.get_socket() {
@@ -168,7 +168,7 @@ impl Address {
         ])
     }
 
-    async fn connect(&self) -> Result<PgConnection, OpenError> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, OpenError> {
         let place = self.place();
         match timeout(self.connect_timeout, self.options.connect()).await {
             Ok(Ok(connection)) => Ok(connection),

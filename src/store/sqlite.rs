@@ -18,7 +18,7 @@ const READERS: u32 = 4;
 /// How long a transaction may take: a disk of one's own is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "demo key", include_str!("../../migrations/sqlite/0002_demo_key.sql")),
     (3, "statistics", include_str!("../../migrations/sqlite/0003_statistics.sql")),
@@ -58,7 +58,7 @@ pub(super) async fn open(settings: &Settings) -> Result<(Database, File), OpenEr
     Ok((database, lock))
 }
 
-fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), OpenError> {
+pub(super) fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), OpenError> {
     let options = SqliteConnectOptions::from_str(url).map_err(|e| OpenError::Address(e.to_string()))?;
     let path = options.get_filename().to_path_buf();
     if path.as_os_str().is_empty() || path.to_string_lossy().contains(":memory:") {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// What a module may import of its siblings. Imports go one way, from what speaks to clients down to the words;
 /// `main` and `lib` only name modules, and `server` puts everything together.
 const IMPORTS: &[(&str, &[&str])] = &[
+    ("operator", &["auth", "config", "error", "lifecycle", "model", "redis", "server", "store"]),
     ("http", &["auth", "chat", "error", "lifecycle", "limits", "model", "protocol", "telemetry"]),
     ("ws", &["auth", "chat", "error", "hub", "lifecycle", "limits", "model", "protocol", "telemetry"]),
     (
@@ -40,6 +41,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("protocol", &["error", "model"]),
     ("model", &["error"]),
     ("telemetry", &["config"]),
+    ("systemd", &["config"]),
     ("config", &[]),
     ("lifecycle", &[]),
     ("error", &[]),

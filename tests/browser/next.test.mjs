@@ -16,9 +16,13 @@ const JWT_SECRET = "the chat's own secret, which the application's backend knows
 const V4 = "next-auth.session-token";
 const V5 = "authjs.session-token";
 
-let browser, application, store, beside, behind;
+let browser, application, store, beside, behind, rewritten, unnamed;
 
-/** The application: a login, a page that chats, a route that mints tokens, and a proxy to what is behind `/tidings`. */
+/**
+ * The application: a login, a page that chats, a route that mints tokens, and two ways to what is behind: `/tidings`, as a
+ * proxy passes it on, and `/rewritten` and `/unnamed`, as `rewrites()` of Next.js does: with the `Host` of where it goes to, and
+ * the `Origin` of where it came from.
+ */
 async function startApplication() {
   const server = createServer((asked, answer) => void handle(asked, answer).catch((error) => answer.destroy(error)));
   server.on("upgrade", pass);
@@ -28,7 +32,7 @@ async function startApplication() {
 
 async function handle(asked, answer) {
   const url = new URL(asked.url, "http://app.example.test");
-  if (url.pathname.startsWith("/tidings/")) return forward(asked, answer);
+  if (way(asked) !== undefined) return forward(asked, answer);
   if (url.pathname === "/login") {
     const { value, name, domain } = await session(url.searchParams);
     const cookie = `${name}=${value}; Path=/; HttpOnly; SameSite=Lax${domain ? `; Domain=${domain}` : ""}`;
@@ -57,9 +61,20 @@ async function chatToken(asked, answer) {
   answer.setHeader("content-type", "application/json").end(JSON.stringify({ token: minted }));
 }
 
+/** Where a call goes to, and with which headers. */
+function way({ url, headers, rawHeaders }) {
+  const [, first] = url.split(/[/?]/);
+  if (first === "tidings") return { port: behind.port, headers: rawHeaders };
+  const to = { rewritten, unnamed }[first];
+  if (to === undefined) return undefined;
+  const host = `127.0.0.1:${to.port}`;
+  const kept = rawHeaders.map((text, at) => (at % 2 === 1 && rawHeaders[at - 1].toLowerCase() === "host" ? host : text));
+  return { port: to.port, headers: [...kept, "x-forwarded-host", headers.host] };
+}
+
 function forward(asked, answer) {
-  const { method, url: path, headers } = asked;
-  const passed = request({ host: "127.0.0.1", port: behind.port, method, path, headers }, (found) => {
+  const { port, headers } = way(asked);
+  const passed = request({ host: "127.0.0.1", port, method: asked.method, path: asked.url, headers }, (found) => {
     answer.writeHead(found.statusCode, found.rawHeaders);
     found.pipe(answer);
   });
@@ -68,9 +83,10 @@ function forward(asked, answer) {
 }
 
 function pass(asked, socket, head) {
-  const passed = connect(behind.port, "127.0.0.1", () => {
+  const { port, headers } = way(asked);
+  const passed = connect(port, "127.0.0.1", () => {
     const lines = [`${asked.method} ${asked.url} HTTP/1.1`];
-    for (let at = 0; at < asked.rawHeaders.length; at += 2) lines.push(`${asked.rawHeaders[at]}: ${asked.rawHeaders[at + 1]}`);
+    for (let at = 0; at < headers.length; at += 2) lines.push(`${headers[at]}: ${headers[at + 1]}`);
     passed.write(`${lines.join("\r\n")}\r\n\r\n`);
     passed.write(head);
     socket.pipe(passed).pipe(socket);
@@ -80,17 +96,19 @@ function pass(asked, socket, head) {
 
 before(async () => {
   application = await startApplication();
-  store = [await scratch(), await scratch()];
+  store = await Promise.all(Array.from({ length: 4 }, scratch));
   const origin = `http://app.example.test:${application.port}`;
   const env = { AUTH_SECRET, JWT_SECRET, HOST: "127.0.0.1" };
   behind = await startService(store[0].database, 0, { ...env, BASE_PATH: "/tidings" });
   beside = await startService(store[1].database, 0, { ...env, ALLOWED_ORIGINS: origin });
+  rewritten = await startService(store[2].database, 0, { ...env, BASE_PATH: "/rewritten", ALLOWED_ORIGINS: origin });
+  unnamed = await startService(store[3].database, 0, { ...env, BASE_PATH: "/unnamed" });
   browser = await startBrowser(["--host-resolver-rules=MAP *.example.test 127.0.0.1"]);
 });
 
 after(async () => {
   await browser?.close();
-  await Promise.all([behind?.stop(), beside?.stop()]);
+  await Promise.all([behind, beside, rewritten, unnamed].map((service) => service?.stop()));
   application?.close();
   await Promise.all((store ?? []).map(({ remove }) => remove()));
 });
@@ -157,6 +175,27 @@ for (const version of [4, 5]) {
     await leave();
   });
 }
+
+test("behind rewrites(), with the application named: the session speaks for itself, over a socket", async () => {
+  const { page, frames, leave } = await signedIn("version=5&user=rewritten");
+  const done = await chat(page, { client: "/rewritten/client/tidings.js", options: { baseUrl: "/rewritten" } });
+  assertAnn(done, "rewritten");
+  assert.ok(frames.length > 0 && frames.every((url) => url.includes("/rewritten/api/chat/ws")), frames);
+  await leave();
+});
+
+test("behind rewrites(), without that, one can read and not write", async () => {
+  const { page, leave } = await signedIn("version=5&user=unnamed");
+  const answers = await page.evaluate(async () => {
+    const { status } = await fetch("/unnamed/api/session");
+    const body = JSON.stringify({ type: "GROUP", title: "Garden" });
+    const headers = { "content-type": "application/json" };
+    const refused = await fetch("/unnamed/api/chat/rooms", { method: "POST", headers, body });
+    return [status, refused.status, (await refused.json()).code];
+  });
+  assert.deepEqual(answers, [200, 403, "forbidden"]);
+  await leave();
+});
 
 test("another host, by a token of five minutes that the application mints", async () => {
   const { page, leave } = await signedIn("version=4&user=minted");

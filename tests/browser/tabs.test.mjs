@@ -83,3 +83,48 @@ test("five tabs are one socket, and lose nothing when the tab that has it closes
   for (const other of lists) assert.deepEqual(other, lists[0]);
   await context.close();
 });
+
+test("a message is its tab's until that is closed: what was discarded there is sent by no other, what was left is", async () => {
+  const { token, user } = await call("POST", "/api/demo/session", null, { name: "Ann" });
+  await call("PUT", `/api/chat/rooms/lobby/members/${user.id}`, token, {});
+  const context = await browser.newContext();
+  const open = async (path = "/healthz") => {
+    const page = await context.newPage();
+    page.setDefaultTimeout(DEADLINE_MS);
+    await page.goto(service.url + path);
+    await page.evaluate(begin, token);
+    return page;
+  };
+  const isCut = (page) => page.route("**/messages", (route) => (route.request().method() === "POST" ? route.abort() : route.fallback()));
+  const pending = (page) => page.evaluate(() => window.room.getSnapshot().pending.map(({ content, state }) => `${content} ${state}`));
+  const waits = (page, count) =>
+    page.waitForFunction((many) => window.room.getSnapshot().pending.filter(({ attempts }) => attempts > 0).length === many, count);
+
+  // It can send neither way; the other one, which was there before, can.
+  const watching = await open();
+  await isLive(watching);
+  const writing = await open();
+  await isCut(writing);
+  await writing.evaluate(() => window.chat.useSocket(false));
+  await writing.evaluate(() => {
+    void window.room.send("to be discarded");
+    void window.room.send("to be left");
+  });
+  await waits(writing, 1);
+  const young = await open();
+  await isLive(young);
+  for (const page of [watching, young]) assert.deepEqual(await pending(page), []);
+  await writing.evaluate(() => window.room.discard(window.room.getSnapshot().pending[0].id));
+  await waits(writing, 1);
+  await writing.close();
+  for (const page of [watching, young]) await shows(page, "to be left");
+  const texts = await watching.evaluate(() => window.room.getSnapshot().messages.map(({ content }) => content));
+  assert.equal(texts.filter((text) => text === "to be left").length, 1);
+  assert.ok(!texts.includes("to be discarded"));
+  const rest = () => new Promise((resolve) => {
+    const opening = indexedDB.open("tidings-outbox");
+    opening.onsuccess = () => (opening.result.transaction("messages").objectStore("messages").count().onsuccess = ({ target }) => resolve(target.result));
+  });
+  assert.equal(await young.evaluate(rest), 0);
+  await context.close();
+});

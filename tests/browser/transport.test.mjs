@@ -182,7 +182,7 @@ describe("a socket that is not to be had", { concurrency: true }, () => {
     await show(true);
     const { times } = at.front.polls;
     const before = times.length;
-    await at.page.waitForFunction((polls) => window.chat.connection.getSnapshot().stats.polls >= polls, before + 2, { timeout: 3 * BACK_MS });
+    await at.page.waitForFunction((polls) => window.chat.stats.getSnapshot().polls >= polls, before + 2, { timeout: 3 * BACK_MS });
     assert.ok(times[before + 1] - times[before] > 0.9 * BACK_MS, `${times[before + 1] - times[before]} ms between two in the background`);
     await at.write("news");
     const shown = Date.now();
@@ -208,10 +208,10 @@ describe("a socket that is not to be had", { concurrency: true }, () => {
     for (let n = 0; n < 50; n += 1) await at.write(`message number ${n}, as long as people write them`);
     await shows(at, "message number 49, as long as people write them");
     const { front, page } = at;
-    const stats = () => page.evaluate(() => window.chat.connection.getSnapshot().stats);
+    const stats = () => page.evaluate(() => window.chat.stats.getSnapshot());
     const [before, bytes] = [await stats(), front.bytes.meta + front.bytes.messages];
     await at.write("one more");
-    await page.waitForFunction((polls) => window.chat.connection.getSnapshot().stats.polls >= polls, before.polls + 10, { timeout: 40_000 });
+    await page.waitForFunction((polls) => window.chat.stats.getSnapshot().polls >= polls, before.polls + 10, { timeout: 40_000 });
     const now = await stats();
     const [polls, meta, used] = [now.polls - before.polls, now.pollsMetaOnly - before.pollsMetaOnly, front.bytes.meta + front.bytes.messages - bytes];
     // The older application read the last 50 every 3 s; over the same time these would have been so many bytes.

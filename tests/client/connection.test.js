@@ -1,7 +1,7 @@
 /** The transport's state machine: socket, polls meanwhile, and the way back. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jwt, liveRoom, problem, seqs, settle, subscribe, WELCOME, world } from "./support.js";
+import { jwt, liveRoom, polledRoom, problem, seqs, settle, subscribe, WELCOME, world } from "./support.js";
 
 test("the token travels as a subprotocol, never in the address", async () => {
   const { socket } = world();
@@ -326,4 +326,26 @@ test("closed by the application is closed", async () => {
   assert.equal(socket().closedWith, 1000);
   await assert.rejects(chat.publicRooms(), { code: "closed" });
   assert.equal(service.metas.length, 0);
+});
+
+test("who watches the connection hears of what changes it, and who watches the figures of the rest", async () => {
+  const { chat, clock, status } = await polledRoom();
+  let told = 0;
+  let counted = 0;
+  chat.connection.subscribe(() => (told += 1));
+  chat.stats.subscribe(() => (counted += 1));
+  const before = chat.connection.getSnapshot();
+  const { polls } = chat.stats.getSnapshot();
+  await clock.advance(25_000);
+  assert.equal(status(), "polling");
+  assert.equal(told, 0);
+  assert.equal(chat.connection.getSnapshot(), before);
+  assert.ok(counted >= 10 && chat.stats.getSnapshot().polls === polls + 10, `${counted}`);
+});
+
+test("a socket that ends for good is counted, too", async () => {
+  const { socket, stats } = await liveRoom();
+  stats();
+  await socket().drop(4005);
+  assert.equal(stats().drops, 1);
 });

@@ -102,13 +102,15 @@ test("the service's no is kept with its reason, can be tried again, and given up
 });
 
 for (const [status, code] of [[401, "token_expired"], [408, "http_408"], [425, "http_425"], [429, "http_429"], [500, "internal"], [503, "unavailable"]]) {
-  test(`${status} is no answer to the message: the next page sends it`, async () => {
+  test(`${status} is no answer to the message: it is tried on and on, and by the next page`, async () => {
     const before = await page(polledRoom, 0);
     before.service.before = ({ method }) => (method === "POST" ? problem(status, code) : undefined);
-    const sent = before.room.send("hello");
+    void before.room.send("hello");
     await keeps(1);
     await before.clock.advance(120_000);
-    assert.equal((await sent).state, "failed", "it is not tried for ever");
+    assert.deepEqual(states(before.room), ["hello sending"]);
+    const tries = posted(before.service).length;
+    assert.ok(status === 401 ? tries === 1 : tries > 5, `${tries}`);
     vanish(before);
     const after = await page(polledRoom, 0);
     await until(() => posted(after.service).length === 1);
@@ -126,6 +128,10 @@ for (const [status, code] of [[400, "invalid"], [403, "quota_exceeded"], [404, "
     await clock.advance(60_000);
     assert.equal(posted(service).length, 1);
     await until(async () => (await kept())[0].error?.code === code);
+    const after = await page(polledRoom, 0);
+    await until(() => states(after.room)[0] === "hello failed");
+    await after.clock.advance(60_000);
+    assert.deepEqual(posted(after.service), []);
   });
 }
 
@@ -148,7 +154,7 @@ test("another user, another server and another room get nothing of it", async ()
   const neighbour = await page(polledRoom, 0);
   neighbour.service.room("s");
   await neighbour.chat.room("s").send("there");
-  assert.equal((await kept([server, ME.id, "s"])).length, 0);
+  await keeps(0, [server, ME.id, "s"]);
 });
 
 test("logging out forgets this user's, and only theirs", async () => {
@@ -167,9 +173,11 @@ test("a suspended user's and a closed chat's stay kept", async () => {
   void room.send("mine");
   await keeps(1);
   await socket().drop(4005);
+  const late = await room.send("later");
+  assert.deepEqual([late.state, late.error.code], ["sending", "closed"]);
   chat.close();
-  await settle();
-  assert.equal((await kept())[0].error, null);
+  await keeps(2);
+  assert.deepEqual((await kept()).map(({ error }) => error), [null, null]);
 });
 
 for (const [name, broken] of [

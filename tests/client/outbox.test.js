@@ -80,20 +80,87 @@ test("a refusal fails at once, with the service's reason", async () => {
   assert.equal(socket().all("send").length <= 1, true, "and is not tried again by itself");
 });
 
-test("no connection is tried a few times, then failed; retry uses the same id", async () => {
+test("without a connection it is tried on and on, tells why, and goes at once when there is one", async () => {
   const { room, clock, service } = await polledRoom(3);
   service.down = true;
   const sent = room.send("hello");
-  await clock.advance(120_000);
-  assert.equal((await sent).state, "failed");
-  assert.equal(posts(service).length, 5);
+  await clock.advance(600_000);
+  const tried = posts(service).length;
+  assert.ok(tried > 15 && tried < 60, `${tried} times in ten minutes`);
+  const [{ state, attempts, error }] = room.getSnapshot().pending;
+  assert.deepEqual([state, attempts, error.code], ["sending", tried, "network"]);
+  while (posts(service).length === tried) await clock.advance(100);
+  // Its own next attempt is far away now, and a poll tells sooner.
   service.down = false;
-  const [{ id }] = room.getSnapshot().pending;
-  const again = await room.retry(id);
-  assert.equal(again.state, "sent");
+  const metas = service.metas.length;
+  while (service.metas.length === metas) await clock.advance(100);
+  await settle();
+  assert.equal((await sent).state, "sent");
+  assert.equal(posts(service).length, tried + 2);
   assert.equal(new Set(posts(service).map(({ body }) => body.id)).size, 1);
   await clock.advance(2500);
   assert.deepEqual(seqs(room), [1, 2, 3, 4]);
+});
+
+test("polls that are answered do not wear down a service that can not take the message", async () => {
+  const { room, clock, service } = await polledRoom(3);
+  service.before = ({ method }) => (method === "POST" ? problem(503, "unavailable") : undefined);
+  const sent = room.send("hello");
+  await clock.advance(300_000);
+  assert.ok(posts(service).length < 20, `${posts(service).length} times in five minutes`);
+  service.before = null;
+  await clock.advance(31_000);
+  assert.equal((await sent).state, "sent");
+});
+
+test("a message that the service always stumbles over lets the others go first after a while", async () => {
+  const { room, clock, service } = await polledRoom(0);
+  service.before = ({ method, body }) => (method === "POST" && body.content === "bad" ? problem(500, "internal") : undefined);
+  void room.send("bad");
+  const sent = room.send("good");
+  await clock.advance(120_000);
+  assert.equal((await sent).state, "sent");
+  assert.deepEqual(states(room), ["bad sending"]);
+});
+
+test("one that waits can be discarded, or hurried", async () => {
+  const { room, clock, service } = await polledRoom(0);
+  service.before = ({ method }) => (method === "POST" ? problem(503, "unavailable") : undefined);
+  const gone = room.send("gone");
+  void room.send("kept");
+  await clock.advance(60_000);
+  const [first, second] = room.getSnapshot().pending;
+  assert.equal(room.discard(first.id), true);
+  assert.deepEqual([(await gone).state, (await gone).error.code], ["failed", "unavailable"]);
+  service.before = null;
+  assert.equal(await room.retry(second.id), null);
+  await settle();
+  assert.deepEqual(texts(room), ["kept"]);
+});
+
+test("what is written after one was discarded that waited does not wait in its place", async () => {
+  const { room, clock, service } = await polledRoom(0);
+  service.before = ({ method, body }) => (method === "POST" && body.content === "slow" ? problem(429, "slow_mode", { "retry-after": "3600" }) : undefined);
+  void room.send("slow");
+  void room.send("behind");
+  await clock.advance(1000);
+  const [slow, behind] = room.getSnapshot().pending;
+  room.discard(behind.id);
+  await settle();
+  assert.equal(posts(service).length, 1, "the service has named a time for what still waits");
+  room.discard(slow.id);
+  assert.equal((await room.send("next")).state, "sent");
+});
+
+test("once the chat has ended nobody waits for ever", async () => {
+  const { chat, room, clock, service, status } = await polledRoom(0);
+  service.before = ({ method }) => (method === "POST" ? problem(401, "token_revoked") : undefined);
+  const waiting = [room.send("one"), room.send("two")];
+  await clock.advance(2000);
+  assert.equal(status(), "closed");
+  waiting.push(room.send("three"));
+  for (const { state, error } of await Promise.all(waiting)) assert.deepEqual([state, error.code], ["failed", "closed"], "kept nowhere, it is sent by nobody");
+  chat.close();
 });
 
 test("a failed message that was stored after all is no double", async () => {
@@ -143,7 +210,7 @@ test("a failed message can be discarded, one on its way can not", async () => {
   const { room, socket } = await liveRoom(3);
   void room.send("a");
   const [{ id }] = room.getSnapshot().pending;
-  room.discard(id);
+  assert.equal(room.discard(id), false);
   assert.deepEqual(states(room), ["a sending"]);
   await socket().receive({ type: "error", id: socket().last("send").id, code: "forbidden", detail: "" });
   room.discard(id);

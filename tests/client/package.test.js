@@ -51,19 +51,20 @@ test("it imports in Node.js, by its name, without a browser", async () => {
 
 const GOOD = `
 import { connect, ChatError } from "tidings";
-import type { Chat, ConnectionSnapshot, GetToken, Message, Pending, Room, RoomInfo, RoomSnapshot, Session } from "tidings";
+import type { Chat, ConnectionSnapshot, GetToken, Message, Pending, Room, RoomInfo, RoomSnapshot, Session, Stats } from "tidings";
 
 const getToken: GetToken = async ({ renew }) => (renew ? "new" : "held");
 const chat: Chat = connect({ baseUrl: "https://chat.example", wsUrl: "wss://chat.example/api/chat/ws", getToken });
 const room: Room = chat.room("r");
 const stop: () => void = room.subscribe(() => {
-  const { messages, pending, rev, revSince, complete }: RoomSnapshot = room.getSnapshot();
+  const { messages, pending, rev, revSince, complete, online, onlineCount }: RoomSnapshot = room.getSnapshot();
   const newest: Message | undefined = messages.at(-1);
   const mark: "FLAGGED" | null | undefined = newest?.moderation;
   const since: Date | null = revSince === null ? null : new Date(revSince);
   const failed: Pending[] = pending.filter(({ state }) => state === "failed");
   const resets: string | undefined = failed[0]?.error?.details.resetsAt;
-  console.log(mark, since, resets, rev, complete);
+  const waiting: number = pending.reduce((sum, { attempts }) => sum + attempts, 0);
+  console.log(mark, since, resets, rev, complete, waiting, online, onlineCount);
 });
 const { status, reason }: ConnectionSnapshot = chat.connection.getSnapshot();
 const words: Record<typeof status, string> = { connecting: "", live: "", polling: "", offline: "", closed: reason ?? "" };
@@ -71,6 +72,8 @@ const sent: Pending = await room.send({ content: "hello", metadata: { mood: "kee
 const info: RoomInfo = await chat.createRoom({ type: "GROUP", title: "Garden" });
 const slow: number = info.slowModeSeconds;
 const quota: string | null = info.quota;
+const { bytesIn }: Stats = chat.stats.getSnapshot();
+const given: boolean = room.discard(sent.id);
 const session: Session = await chat.session();
 const partner: string | undefined = session.partner?.id;
 try {
@@ -78,7 +81,7 @@ try {
 } catch (error) {
   if (error instanceof ChatError && error.code === "slow_mode") console.log(error.retryAfterMs);
 }
-console.log(words, sent, slow, quota, partner);
+console.log(words, sent, slow, quota, partner, bytesIn, given);
 stop();
 `;
 const BAD = `

@@ -186,3 +186,41 @@ test("with the room list in use one poll covers all rooms and keeps its badges",
   const listed = chat.rooms.getSnapshot().rooms.find(({ id }) => id === "s");
   assert.equal(listed.unreadCount, 5);
 });
+
+/** Of whole seconds. */
+const httpDate = (ms) => new Date(ms).toUTCString();
+
+for (const [name, headers, waits] of [
+  ["seconds", () => ({ "retry-after": "60" }), 60_000],
+  ["a date", (now) => ({ "retry-after": httpDate(now + 60_500) }), 60_500],
+  ["a date of a clock that is an hour ahead", (now) => ({ "retry-after": httpDate(now + 3_660_000), date: httpDate(now + 3_600_000) }), 60_000],
+  // What follows names no time to wait, so the next poll comes as after any failure.
+  ["a date that is over", (now) => ({ "retry-after": httpDate(now - 60_000) }), 2500],
+  ["nothing to wait for", () => ({ "retry-after": "0" }), 2500],
+  ["what is neither", () => ({ "retry-after": "3600.5" }), 2500],
+]) {
+  test(`Retry-After is honoured as ${name}`, async () => {
+    const { clock, service } = await polledRoom();
+    let told;
+    service.before = ({ path }) => (path.includes("/meta") ? problem(503, "unavailable", (told ??= headers(clock.now()))) : undefined);
+    await clock.advance(2500);
+    const before = service.metas.length;
+    await clock.advance(waits - 1);
+    assert.equal(service.metas.length, before);
+    await clock.advance(1);
+    assert.equal(service.metas.length, before + 1);
+  });
+}
+
+test("a send waits until the date that Retry-After names, and never hammers", async () => {
+  const { room, clock, service } = await polledRoom(0);
+  const posts = () => service.matching("POST", /messages/).length;
+  const at = clock.now() + 90_000;
+  service.before = ({ method }) => (method === "POST" ? problem(503, "unavailable", { "retry-after": httpDate(at) }) : undefined);
+  void room.send("hello");
+  await clock.advance(89_999);
+  assert.equal(posts(), 1);
+  // The date stays what it is, and is over.
+  await clock.advance(60_000);
+  assert.ok(posts() > 2 && posts() < 12, `${posts()}`);
+});

@@ -64,6 +64,38 @@ for (const [code, name] of [[4100, "overloaded"], [4102, "rate_limited"], [4103,
   });
 }
 
+for (const [code, name] of [[1002, "protocol_error"], [1003, "text_frames_only"], [1007, "invalid_utf8"], [1009, "too_large"]]) {
+  test(`close code ${code} would come again: it polls, and tries a socket after ten minutes`, async () => {
+    const { chat, clock, sockets, socket, status, visibility } = await liveRoom();
+    await clock.advance(20_000);
+    await socket().drop(code, name);
+    assert.equal(status(), "polling");
+    assert.equal(reason(chat), name);
+    await clock.advance(5 * 60_000);
+    await visibility.show();
+    await clock.advance(5 * 60_000 - 1);
+    assert.equal(sockets.length, 1, "not even when the page comes back");
+    await clock.advance(1);
+    assert.equal(sockets.length, 2);
+    await socket().receive(WELCOME);
+    assert.equal(status(), "live");
+    // What ends otherwise comes back as ever.
+    await socket().drop(1006);
+    await clock.advance(1000);
+    assert.equal(sockets.length, 3);
+  });
+}
+
+test("a message too large for a frame is refused by POST, and not tried on one socket after the other", async () => {
+  const { room, sockets, socket, service, clock } = await liveRoom(0);
+  service.before = ({ method }) => (method === "POST" ? problem(413, "too_large") : undefined);
+  const sent = room.send({ content: "big", metadata: { big: true } });
+  await socket().drop(1009, "too_large");
+  assert.deepEqual([(await sent).state, (await sent).error.code], ["failed", "too_large"]);
+  await clock.advance(60_000);
+  assert.equal(sockets.length, 1);
+});
+
 for (const [status, code] of [[401, "token_revoked"], [401, "unauthenticated"], [403, "suspended"]]) {
   test(`${status} ${code} on a poll closes with that reason, and asks no more`, async () => {
     const { chat, clock, service, status: state } = await polledRoom();

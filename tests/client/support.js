@@ -314,7 +314,7 @@ export function world(options = {}) {
     ...options,
   });
   const status = () => chat.connection.getSnapshot().status;
-  const stats = () => chat.connection.getSnapshot().stats;
+  const stats = () => chat.stats.getSnapshot();
   return { chat, clock, service, visibility, sockets, status, stats, socket: () => sockets.at(-1) };
 }
 

@@ -30,10 +30,12 @@ class FakeLocks {
     return { request: (name, options, run) => this.#request(life, name, options, run) };
   }
 
-  #request(life, name, { signal, steal }, run) {
+  #request(life, name, { signal, steal, ifAvailable }, run) {
     const lock = this.#locks.get(name) ?? { holder: null, waiting: [] };
     this.#locks.set(name, lock);
+    if (ifAvailable && (lock.holder !== null || lock.waiting.length > 0)) return Promise.resolve().then(() => run(null));
     return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(new Error("aborted"));
       const request = { life, run, resolve, reject };
       signal?.addEventListener("abort", () => {
         if (!lock.waiting.includes(request)) return;
@@ -57,10 +59,10 @@ class FakeLocks {
     const request = (lock.holder = lock.waiting.shift());
     queueMicrotask(() => request.life.run(async () => {
       if (lock.holder !== request) return;
-      await request.run();
+      const result = await request.run({});
       if (lock.holder !== request) return;
       lock.holder = null;
-      request.resolve();
+      request.resolve(result);
       this.#grant(lock);
     }));
   }

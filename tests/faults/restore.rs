@@ -29,7 +29,7 @@ async fn restore(cluster: &Cluster, file: &str) {
     done(postgres.tool("pg_restore", &["-d", &beside, file]));
     let environment = [("DATABASE_URL", postgres.url(&beside))];
     let environment: Vec<(&str, &str)> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let mut renewing = Process::start(&["renew-history"], &environment);
+    let mut renewing = Process::start(&["new-history"], &environment);
     let (status, errors) = tokio::task::block_in_place(|| renewing.ended());
     assert!(status.success(), "{errors}");
     done(postgres.tool("dropdb", &["--force", name]));

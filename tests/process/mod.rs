@@ -1,7 +1,9 @@
 //! The program as an operator meets it: settings, starting, stopping, being killed, a full disk, the log.
 
 mod disk;
+mod files;
 mod log;
+mod secrets;
 mod settings;
 mod stopping;
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
+use tokio::net::TcpListener;
 
 use super::{people, start};
-use crate::support::{Api, Handshake, Socket, each, fresh_id, make_room, say, token};
+use crate::support::{Api, DEADLINE, Handshake, Process, SECRET, Socket, each, fresh_id, make_room, say, token};
 
 async fn socket(address: SocketAddr, user: &str) -> Socket {
     Handshake::to(address).token(&token(user)).welcomed(user).await
@@ -50,6 +51,21 @@ async fn a_stop_by_signal_is_clean_and_everything_is_there_afterwards() {
         let (status, errors) = process.ended();
         assert!(status.success(), "{signal}: {status} {errors}");
         assert!(!errors.contains("ERROR") && !errors.contains("panic"), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_while_it_starts_is_no_failure() {
+    // A database that takes the connection and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let database = format!("postgres://chat@{}/chat", silent.local_addr().unwrap());
+    for signal in ["TERM", "INT"] {
+        let environment = [("DATABASE_URL", database.as_str()), ("JWT_SECRET", SECRET)];
+        let mut process = Process::start(&["--host", "127.0.0.1", "--port", "0"], &environment);
+        let _connection = tokio::time::timeout(DEADLINE, silent.accept()).await.unwrap().unwrap();
+        process.signal(signal);
+        let (status, errors) = process.ended();
+        assert!(status.success(), "{signal}: {status} {errors}");
     }
 }
 

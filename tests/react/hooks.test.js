@@ -4,8 +4,8 @@ import { mock, test } from "node:test";
 import { React, render, renderToString, surroundings, tidings } from "./support.js";
 import { WELCOME, subscribe, world } from "../client/support.js";
 
-const { ChatProvider, useChat, useConnection, useRoom } = tidings;
-const { StrictMode, createElement: h } = React;
+const { ChatProvider, useChat, useConnection, useRoom, useStats } = tidings;
+const { StrictMode, createElement: h, useEffect, useLayoutEffect } = React;
 
 function Talk({ id = "r", onRoom = () => {} }) {
   const room = useRoom(id);
@@ -97,6 +97,109 @@ test("a provider makes one chat, whatever strict mode does, and closes it when i
   await page.unmount();
   t.mock.timers.tick(0);
   assert.equal(chat.connection.getSnapshot().status, "closed");
+});
+
+test("what is done in a component's first effect, before there is a chat, is done when there is one", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { sockets, options: surrounding, service } = surroundings();
+  service.write(3);
+  const done = [];
+  function Eager() {
+    const room = useRoom("r");
+    useLayoutEffect(() => void room.send("one").then(({ state }) => done.push(state)), []);
+    useEffect(() => {
+      void room.send("two").then(({ state }) => done.push(state));
+      void room.markRead(2);
+      room.sendTyping();
+      room.discard("nothing");
+    }, []);
+    return h(Talk);
+  }
+  const options = { ...surrounding, getToken: () => "t" };
+  const page = await render(h(ChatProvider, { options }, h(Eager)));
+  const [socket] = sockets;
+  await page.act(() => socket.receive(WELCOME));
+  await page.act(() => subscribe({ service, socket: () => socket }));
+  const sent = service.matching("POST", /messages$/).map(({ body }) => body.content);
+  assert.deepEqual([...sent, ...socket.all("send").map(({ message }) => message.content)], ["one", "two"]);
+  assert.equal(service.matching("POST", /read$/).length + socket.all("read").length, 1);
+  await page.unmount();
+  t.mock.timers.tick(10_000);
+});
+
+test("what is kept of a room that has closed still works, and leaves nothing open", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let kept;
+  const made = world();
+  const { page, socket, chat, service } = await live([h(Talk, { key: 1, onRoom: (room) => (kept = room) })], made);
+  await page.show(inside(chat));
+  t.mock.timers.tick(5000);
+  const unsubscribed = () => socket().all("unsubscribe").length;
+  assert.equal(unsubscribed(), 1);
+  let state;
+  await page.act(() => void kept.send("late").then((sent) => (state = sent.state)));
+  await page.act(() => subscribe(made));
+  t.mock.timers.tick(60_000);
+  assert.equal(unsubscribed(), 1, "it is open until the message is sent");
+  const { id, message } = socket().last("send");
+  await page.act(() => socket().receive({ type: "ok", id, message: service.write(1, "r", { id: message.id, content: "late" }) }));
+  assert.equal(state, "sent");
+  t.mock.timers.tick(5000);
+  assert.equal(unsubscribed(), 2);
+  await page.act(() => void kept.sendTyping());
+  t.mock.timers.tick(5000);
+  assert.equal(unsubscribed(), 3);
+  await page.unmount();
+});
+
+test("a room that the application has opened stays open when nobody shows it, and one that is shown when it is closed", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const made = world();
+  const own = made.chat.room("r");
+  const { page, socket, chat, service } = await live([h(Talk, { key: 1 })], made);
+  await page.show(inside(chat));
+  t.mock.timers.tick(60_000);
+  assert.equal(socket().all("unsubscribe").length, 0);
+  assert.equal(chat.room("r"), own);
+  await page.show(inside(chat, h(Talk, { key: 1 })));
+  own.close();
+  service.write(1);
+  await page.act(() => socket().receive({ type: "message", roomId: "r", message: service.room("r").messages.at(-1) }));
+  assert.match(page.text(), /text 4/);
+  await page.show(inside(chat));
+  t.mock.timers.tick(5000);
+  assert.equal(socket().all("unsubscribe").length, 1);
+  assert.notEqual(chat.room("r"), own);
+  await page.unmount();
+});
+
+test("one who has left a room and comes back is shown another one", async () => {
+  const made = world();
+  const { page, chat, act } = await live([h(Talk, { key: 1 })], made).then((all) => ({ ...all, act: all.page.act }));
+  await act(() => chat.leave("r"));
+  await page.show(inside(chat));
+  made.service.write(1);
+  await page.show(inside(chat, h(Talk, { key: 2 })));
+  await act(() => subscribe(made));
+  assert.match(page.text(), /text 4/);
+  await page.unmount();
+});
+
+test("frames that change nothing of the connection render nothing that only shows that", async () => {
+  let connections = 0;
+  let stats;
+  const Shows = () => ((connections += 1), h(Status));
+  const Counts = () => ((stats = useStats()), null);
+  const Watches = () => (useConnection(), Shows());
+  const { page, socket } = await live([h(Talk, { key: 1 }), h(Watches, { key: 2 }), h(Counts, { key: 3 })]);
+  const [before, frames] = [connections, stats.framesIn];
+  for (let n = 0; n < 10; n += 1) await page.act(() => socket().receive({ type: "pong" }));
+  assert.equal(connections, before);
+  assert.equal(stats.framesIn, frames + 10);
+  await page.act(() => socket().drop(4100));
+  assert.ok(connections > before, "but what changes it does");
+  assert.equal(stats.drops, 1);
+  await page.unmount();
 });
 
 test("on a server nothing is opened, and the page begins as it will in the browser", async () => {

@@ -34,7 +34,7 @@ export function surroundings() {
     }
   }
   const options = { baseUrl: "http://chat.test", WebSocket: Opener, fetch: service.fetch, clock, visibility, tabs: false };
-  return { sockets, options };
+  return { sockets, options, service };
 }
 
 /** Renders into a container of its own; `act` lets effects and what follows from them happen. */

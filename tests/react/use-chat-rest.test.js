@@ -15,9 +15,9 @@ function page(made) {
   return { seen, around };
 }
 
-async function live(made = world()) {
+async function live(made = world(), more = 3) {
   const { seen, around } = page(made);
-  made.service.write(3);
+  made.service.write(more);
   const shown = await render(around());
   await shown.act(() => made.socket().receive(WELCOME));
   await shown.act(() => subscribe(made));
@@ -28,7 +28,7 @@ test("messages have every field that the pages read", async () => {
   const made = world();
   made.service.write(1, "r", { senderId: "ann", senderName: "Ann", senderAvatarUrl: "a.png", moderation: "FLAGGED" });
   const { seen, unmount } = await live(made);
-  const { id, createdAt } = seen.messages[0];
+  const { id } = seen.messages[0];
   assert.deepEqual(seen.messages[0], {
     id,
     roomId: "r",
@@ -40,7 +40,7 @@ test("messages have every field that the pages read", async () => {
     contentType: "TEXT",
     status: "SENT",
     moderationStatus: "FLAGGED",
-    createdAt,
+    createdAt: "2027-01-15T08:00:01.000Z",
   });
   assert.equal(seen.messages.length, 4);
   assert.equal(seen.messages[1].moderationStatus, "APPROVED");
@@ -184,4 +184,71 @@ test("its own chat is never another user's, and one that has ended is not kept",
   assert.equal(sockets.length, 3);
   await other.unmount();
   t.mock.timers.tick(1);
+});
+
+test("times are those of a page's own dates, though the service is more exact", async () => {
+  const made = world();
+  made.service.write(1, "r", { createdAt: "2027-01-15T08:00:01.234567Z" });
+  const { seen, unmount } = await live(made);
+  assert.equal(seen.messages[0].createdAt, "2027-01-15T08:00:01.234Z");
+  await unmount();
+});
+
+test("what the system says is not shown, counts for nothing that is loaded, and is read with what stands before it", async () => {
+  const made = world();
+  for (let n = 0; n < 60; n += 1) made.service.write(1, "r", n % 2 ? { contentType: "SYSTEM", content: "joined" } : {});
+  const { seen, act, unmount } = await live(made, 0);
+  assert.ok(seen.messages.length > 0 && seen.messages.every(({ content }) => content !== "joined"));
+  await act(() => seen.loadMessages(30));
+  assert.equal(seen.messages.length, 30);
+  await act(() => void seen.markAsRead([seen.messages.at(-1).id]));
+  await act(settle);
+  assert.equal(made.socket().last("read").seq, 60);
+  await act(() => void seen.markAsRead([seen.messages.at(-2).id]));
+  await unmount();
+});
+
+test("a send that does not come about in 20 s rejects, and nothing of it is sent later", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { seen, socket, service, chat, clock, act, unmount } = await live();
+  service.down = true;
+  await act(() => socket().drop());
+  let failed = null;
+  await act(() => void seen.sendMessage("hello").catch((error) => (failed = error)));
+  t.mock.timers.tick(19_999);
+  await act(settle);
+  assert.equal(failed, null);
+  t.mock.timers.tick(1);
+  await act(() => clock.advance(1000));
+  assert.equal(failed?.code, "network");
+  assert.deepEqual(chat.room("r").getSnapshot().pending, []);
+  service.down = false;
+  const tried = service.matching("POST", /messages$/).length;
+  await act(() => clock.advance(120_000));
+  assert.equal(service.matching("POST", /messages$/).length, tried);
+  await unmount();
+});
+
+test("what a page does in its first effect is done when there is a chat", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { sockets, service, options } = surroundings();
+  service.write(120);
+  compat.configure(options);
+  let loaded = null;
+  function Page() {
+    const { messages, loadMessages, sendMessage } = compat.useChatRest({ roomId: "r" });
+    React.useEffect(() => void loadMessages(100).then(() => (loaded = true)), [loadMessages]);
+    React.useEffect(() => void sendMessage("hello").catch(() => {}), []);
+    return String(messages.length);
+  }
+  const shown = await render(h(Page));
+  await shown.act(() => sockets[0].receive(WELCOME));
+  await shown.act(() => subscribe({ service, socket: () => sockets[0] }));
+  await shown.act(settle);
+  assert.equal(loaded, true);
+  assert.ok(Number(shown.text()) >= 100, shown.text());
+  const sent = service.matching("POST", /messages$/).map(({ body }) => body.content);
+  assert.deepEqual([...sent, ...sockets[0].all("send").map(({ message }) => message.content)], ["hello"]);
+  await shown.unmount();
+  t.mock.timers.tick(30_000);
 });

@@ -26,12 +26,12 @@ pub(crate) use identity::{SECRET, application_token, claims, in_seconds, token, 
 pub(crate) use instance::Instance;
 pub(crate) use load::{Load, Shape};
 pub(crate) use log::Log;
-pub(crate) use process::Process;
+pub(crate) use process::{PROGRAM, Process};
 pub(crate) use proxy::{Line, Loss, Proxy};
 pub(crate) use random::{Random, seed};
 pub(crate) use rooms::{each, make_room, meta, say};
 pub(crate) use server::TestServer;
-pub(crate) use services::{PASSWORD, Postgres, Redis, RedisCluster};
+pub(crate) use services::{PASSWORD, Postgres, Redis, RedisCluster, free_port, program};
 pub(crate) use socket::{Handshake, Socket};
 pub(crate) use wire::{CLIENT_PATIENCE, End, Wire};
 

@@ -1,15 +1,22 @@
 //! The program itself as a child: what an operator starts, reads and stops. Killed by its id when dropped.
 
-use std::io::{BufRead, BufReader};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::DEADLINE;
 use super::services;
+
+/// Where it is.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tidings");
+
+/// How long a program may take that does one thing and ends.
+const PATIENCE: Duration = DEADLINE.saturating_mul(12);
 
 /// A running program.
 pub(crate) struct Process {
@@ -22,9 +29,23 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it with these arguments and this environment, and no other.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::by(&[&[PROGRAM], arguments].concat(), Stdio::null(), environment)
+    }
+
+    /// The same with this on its standard input.
+    pub(crate) fn fed(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Self {
+        let mut process = Self::by(&[&[PROGRAM], arguments].concat(), Stdio::piped(), environment);
+        let (mut feed, input) = (process.child.stdin.take().unwrap(), input.to_owned());
+        // One that ends before it has read all of it wants no more.
+        std::thread::spawn(move || drop(feed.write_all(input.as_bytes())));
+        process
+    }
+
+    /// The same by a command that in the end becomes or starts the program, with this input.
+    pub(crate) fn by(words: &[impl AsRef<OsStr>], input: Stdio, environment: &[(&str, &str)]) -> Self {
         let mut command = services::mortal("KILL");
-        command.arg(env!("CARGO_BIN_EXE_tidings")).args(arguments).env_clear().envs(environment.iter().copied());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(words).env_clear().envs(environment.iter().copied());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = services::start(command).expect("the program can be started");
         let (lines, stdout) = channel();
         let output = BufReader::new(child.stdout.take().unwrap());
@@ -57,6 +78,20 @@ impl Process {
         }
     }
 
+    /// How it ended, and all of its standard output and standard error. It may take a while, but not forever.
+    pub(crate) fn output(&mut self) -> (ExitStatus, Vec<String>, String) {
+        let (begin, mut lines) = (Instant::now(), Vec::new());
+        loop {
+            match self.stdout.recv_timeout(PATIENCE.saturating_sub(begin.elapsed())) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("waited {PATIENCE:?} for its end; it said {}", self.log()),
+            }
+        }
+        let (status, errors) = self.ended();
+        (status, lines, errors)
+    }
+
     /// Where it says it listens, once it does.
     pub(crate) fn address(&mut self) -> SocketAddr {
         let line = self.line("Tidings is listening on http://");
@@ -66,12 +101,16 @@ impl Process {
 
     /// Sends a signal, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        services::signal(self.child.id(), name);
+        services::signal(self.id(), name);
     }
 
-    /// Its number, for tools that ask for it.
+    /// Its number, for tools that ask for it; that of the program itself, whoever started it.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        let mut id = self.child.id();
+        while let Some(&started) = services::children(id).first() {
+            id = started;
+        }
+        id
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
@@ -91,7 +130,7 @@ impl Process {
                 break status;
             }
             assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for the program to end");
-            std::thread::park_timeout(std::time::Duration::from_millis(5));
+            std::thread::park_timeout(Duration::from_millis(5));
         };
         if let Some(reader) = self.stderr.take() {
             reader.join().unwrap();

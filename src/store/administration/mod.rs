@@ -399,7 +399,7 @@ impl Plan {
 
 /// Makes those users who are not known yet. What is said of them here the admin side has set; their first token fills in
 /// the rest.
-async fn add_stubs(tx: &mut Connection, members: &[WantedMember]) -> Result<()> {
+pub(super) async fn add_stubs(tx: &mut Connection, members: &[WantedMember]) -> Result<()> {
     const STUBS: Sql = Sql {
         sqlite: r#"insert into "user" (id, name, avatar_url, role, created_at, name_set, avatar_set)
             select value ->> 'user_id', coalesce(value ->> 'name', value ->> 'user_id'), value ->> 'avatar_url',
@@ -482,7 +482,7 @@ fn count(members: usize) -> i64 {
 }
 
 /// Moves the `rev` of these users. They are locked in order of id, and after everything else.
-async fn move_users(tx: &mut Connection, moved: Vec<(UserId, UserChangeKind)>) -> Result<Vec<UserChange>> {
+pub(super) async fn move_users(tx: &mut Connection, moved: Vec<(UserId, UserChangeKind)>) -> Result<Vec<UserChange>> {
     const MOVE: Sql = Sql {
         sqlite: r#"update "user" set rev = rev + 1 where id in (select value from json_each($1)) returning id, rev"#,
         postgres: r#"with locked as (

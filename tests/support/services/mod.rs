@@ -110,7 +110,7 @@ pub(crate) fn signal(process: u32, name: &str) {
 }
 
 /// The processes this one started and that still run.
-fn children(process: u32) -> Vec<u32> {
+pub(crate) fn children(process: u32) -> Vec<u32> {
     let list = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     list.split_whitespace().map(|id| id.parse().expect("a number")).collect()
 }
