@@ -4,6 +4,7 @@
 mod close;
 mod payload;
 pub mod publication;
+pub mod wire;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, U
 
 pub use close::Close;
 pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
+pub use wire::Wire;
 
 /// The subprotocol a client offers and the service answers.
 pub const SUBPROTOCOL: &str = "tidings.v1";

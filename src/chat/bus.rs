@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Chat;
 use crate::broker::{Bucket, Cause, Heard, Sent};
+use crate::hub::{Applied, Delivery};
 use crate::model::{Commit, UserChange};
 use crate::protocol::publication::{Aside, AsideKind, BusMessage, Publication};
 use crate::telemetry;
@@ -44,8 +45,21 @@ impl Chat {
     /// Our own publication comes back, too: whoever began to follow the room between its commit and its way to the
     /// cache knows of it only from there.
     fn apply(&self, publication: &Publication) {
-        if let Some(log) = self.0.hub.apply(publication) {
+        let Applied { behind, delivery } = self.0.hub.apply(publication);
+        self.finish(delivery);
+        if let Some(log) = behind {
             self.repair_soon(log, Cause::Hole);
+        }
+    }
+
+    /// Brings a long delivery to its end, step by step, so that others get their turn.
+    pub(super) fn finish(&self, delivery: Option<Delivery>) {
+        if let Some(mut delivery) = delivery {
+            self.0.lifecycle.spawn("delivery", async move {
+                while delivery.step() {
+                    tokio::task::yield_now().await;
+                }
+            });
         }
     }
 

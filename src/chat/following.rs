@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::{Cached, Chat};
 use crate::broker::{Bucket, Cause};
 use crate::error::{Error, Result};
-use crate::hub::{Lookup, Reader, RoomLog, Subscription};
+use crate::hub::{Lookup, Position, Reader, RoomLog, Subscription};
 use crate::model::{Head, History, Member, Message, RoomId, RoomKind, UserId};
 use crate::protocol::{Frame, ResetReason, ServerFrame, Subscribe, SubscribedStatus};
 use crate::store::PageQuery;
@@ -33,12 +33,8 @@ pub struct Followed {
 /// How a subscription begins.
 #[derive(Debug)]
 pub struct Begin {
-    /// The reader's place in the room.
+    /// The reader's place in the room, at the cursor where it reads on.
     pub subscription: Subscription,
-    /// Where it reads on.
-    pub cursor: u64,
-    /// The message of the reader's joining.
-    pub joined_seq: u64,
     /// The head when it began.
     pub head: Head,
     /// What the client is told.
@@ -56,10 +52,8 @@ pub enum CatchUp {
     Page {
         /// To be sent.
         frame: Frame,
-        /// The reader's new cursor.
-        rev: u64,
-        /// The message of the reader's latest joining, by which the page was filtered and what follows is to be.
-        joined_seq: u64,
+        /// Where the reader is then; by this joining the page was filtered, and what follows is to be.
+        position: Position,
     },
     /// The reader's user is no member any more.
     Removed {
@@ -176,7 +170,8 @@ impl Chat {
         } else {
             (request.since.unwrap_or(head.rev), None)
         };
-        Ok(Begin { subscription, cursor, joined_seq, head, status, reason, page })
+        subscription.move_to(Position { cursor, joined_seq });
+        Ok(Begin { subscription, head, status, reason, page })
     }
 
     /// Whether a client can go on from its cursor.
@@ -219,12 +214,13 @@ impl Chat {
         let (first_seq, joined_seq) = (member.first_seq(head.history_for), member.joined_seq);
         let visible = |m: &&Arc<Message>| m.rev <= head.rev && m.seq >= first_seq;
         if page.rev <= head.rev && page.messages.iter().all(|m| visible(&m)) {
-            return Ok(CatchUp::Page { frame: page.frame.clone(), rev: page.rev, joined_seq });
+            let position = Position { cursor: page.rev, joined_seq };
+            return Ok(CatchUp::Page { frame: page.frame.clone(), position });
         }
         let messages: Vec<_> = page.messages.iter().filter(visible).cloned().collect();
         let rev = page.rev.min(head.rev);
         let frame = ServerFrame::Messages { room_id: log.id(), messages: &messages, rev }.encode();
-        Ok(CatchUp::Page { frame, rev, joined_seq })
+        Ok(CatchUp::Page { frame, position: Position { cursor: rev, joined_seq } })
     }
 
     /// Changes after `cursor`, read once for all who want them at about the same time.

@@ -142,6 +142,7 @@ impl Chat {
             () = self.0.lifecycle.draining() => true,
         };
         reader.take();
+        reader.take_list();
         match reader.ending() {
             Some(Ending::Revoked) => Err(Error::TokenRevoked),
             Some(Ending::Suspended) => Err(Error::Suspended),

@@ -25,7 +25,7 @@ impl Chat {
     }
 
     /// Reads what is missing until the log is where it is known to lead. One repairs for all.
-    pub(super) async fn repair(&self, log: &RoomLog, cause: Cause) {
+    pub(super) async fn repair(&self, log: &Arc<RoomLog>, cause: Cause) {
         // Looked at again after each: what came while another repair ended must not wait for the next publication.
         while log.behind().is_some() && log.begin_repair() {
             if cause == Cause::Hole {
@@ -45,7 +45,7 @@ impl Chat {
     }
 
     /// Reads one page of what is missing.
-    async fn read_on(&self, log: &RoomLog, cause: Cause) -> Result<()> {
+    async fn read_on(&self, log: &Arc<RoomLog>, cause: Cause) -> Result<()> {
         let _turn = self.0.repairs.acquire().await.map_err(|e| Error::internal("waiting for a repair", e))?;
         let Some((after, expected)) = log.behind() else { return Ok(()) };
         let changes = self.0.store.changes(log.id(), after, PAGE).await?;
@@ -58,12 +58,12 @@ impl Chat {
             tracing::debug!(room.id = %log.id(), after, up_to = changes.rev, cause = cause.as_str(), "read what was missing");
         }
         log.fill(&changes, expected);
-        self.0.hub.wake(log);
+        self.finish(self.0.hub.deliver(log));
         Ok(())
     }
 
     /// Follows a log up to a `rev` that a reader knows of, if the store has it.
-    pub(super) async fn reach(&self, log: &RoomLog, rev: u64) -> Result<()> {
+    pub(super) async fn reach(&self, log: &Arc<RoomLog>, rev: u64) -> Result<()> {
         if log.head().is_none_or(|head| rev <= head.rev) {
             return Ok(());
         }

@@ -17,8 +17,8 @@ use dashmap::DashMap;
 pub use feed::{ListSubscription, UserFeed};
 pub use moves::{Moves, Touched};
 pub use present::{Entered, Present};
-pub use reader::{Ending, Inbox, Reader};
-pub use room::{Lookup, NewestPage, Pull, RoomLog, Since, Subscription};
+pub use reader::{Ending, Moved, Outlet, Pushed, Reader};
+pub use room::{Delivery, Lookup, NewestPage, Position, Pull, RoomLog, Since, Subscription};
 
 use crate::model::{RoomId, UserChangeKind, UserId};
 use crate::protocol::ServerFrame;
@@ -43,6 +43,15 @@ impl Trust {
     pub fn set(&self, time: Option<u64>) {
         self.0.store(time.unwrap_or(0), Ordering::Release);
     }
+}
+
+/// What is left to do of a commit that was applied.
+#[derive(Debug)]
+pub struct Applied {
+    /// The log, if it is now behind: a neighbour is late or lost.
+    pub behind: Option<Arc<RoomLog>>,
+    /// The delivery, if it is a long one.
+    pub delivery: Option<Delivery>,
 }
 
 /// Everything that is followed here.
@@ -86,20 +95,20 @@ impl Hub {
         }
     }
 
-    /// Applies what was committed. Returns the log if it is now behind: a neighbour is late or lost.
-    pub fn apply(&self, commit: &Publication) -> Option<Arc<RoomLog>> {
+    /// Applies what was committed.
+    pub fn apply(&self, commit: &Publication) -> Applied {
         let log = self.followed(&commit.room_id);
         // Read positions first, so that who is woken by the room finds them.
         if let Some(log) = &log {
             tell_positions(log, commit);
         }
-        let mut behind = false;
+        let (mut behind, mut delivery) = (false, None);
         if let Some(log) = log.as_ref().filter(|_| !commit.changes.is_empty()) {
             behind = log.apply(&commit.changes);
-            self.wake(log);
+            delivery = self.deliver(log);
         }
         self.apply_users(commit);
-        log.filter(|_| behind)
+        Applied { behind: log.filter(|_| behind), delivery }
     }
 
     /// Applies what a commit changed of its users.
@@ -168,14 +177,16 @@ impl Hub {
         });
     }
 
-    /// Wakes those who read a room by itself, and those who have it in their list.
-    pub fn wake(&self, log: &RoomLog) {
-        log.wake();
+    /// Gives what is new in a room to those who read it, and wakes those who have it in their list. Returns what is left
+    /// to do, if the room has more readers than are served in one go.
+    pub fn deliver(&self, log: &Arc<RoomLog>) -> Option<Delivery> {
+        let delivery = Delivery::begin(log).and_then(|mut delivery| delivery.step().then_some(delivery));
         for user in log.feeds() {
             if let Some(feed) = self.users.get(&user).map(|feed| feed.clone()) {
                 feed.wake(log.id());
             }
         }
+        delivery
     }
 
     /// Forgets what nobody has read for a while.

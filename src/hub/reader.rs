@@ -2,21 +2,42 @@
 //! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, futures::Notified};
 
 use crate::model::{Caller, Credential, RoomId, UserId};
-use crate::protocol::Frame;
+use crate::protocol::{Frame, Wire};
 
 /// Best-effort frames (typing, presence, read) waiting for one reader. When as many wait, further ones are dropped.
 const ASIDES: usize = 64;
+
+/// A connection's socket, as far as it takes frames at once. Neither waits nor keeps more than a part of one batch.
+pub trait Outlet: Debug + Send + Sync {
+    /// Gives it whole frames.
+    fn push(&self, frames: &Wire) -> Pushed;
+    /// Takes nothing more: the reader has to end.
+    fn shut(&self);
+}
+
+/// What came of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// All of it is on its way.
+    Whole,
+    /// It will be, but the reader has to see to the rest.
+    Part,
+    /// Nothing was taken: something else is still to be written, or the peer is slow.
+    No,
+}
 
 /// One who reads rooms and room lists.
 #[derive(Debug)]
 pub struct Reader {
     user: UserId,
-    is_connection: bool,
+    /// Where a connection's frames can go at once; a poll has none.
+    outlet: Option<Arc<dyn Outlet>>,
     /// With what it came in; a connection renews it in place.
     credential: Mutex<Credential>,
     ending: OnceLock<Ending>,
@@ -43,13 +64,26 @@ pub enum Ending {
 
 /// What moved since the reader last looked.
 #[derive(Debug, Default)]
-pub struct Inbox {
+struct Inbox {
     /// Rooms whose log moved.
+    rooms: HashSet<RoomId>,
+    list: Moved,
+}
+
+/// What moved in the user's room list.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Rooms that moved, came or went.
     pub rooms: HashSet<RoomId>,
-    /// Rooms of the user's list that moved, came or went.
-    pub listed: HashSet<RoomId>,
     /// The list as a whole has to be looked at: a change of it was missed.
     pub relist: bool,
+}
+
+impl Moved {
+    /// Whether nothing moved.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && !self.relist
+    }
 }
 
 impl Reader {
@@ -57,7 +91,7 @@ impl Reader {
     pub fn of_poll(caller: &Caller) -> Self {
         Self {
             user: caller.id.clone(),
-            is_connection: false,
+            outlet: None,
             credential: Mutex::new(caller.credential.clone()),
             ending: OnceLock::new(),
             over: Notify::new(),
@@ -68,13 +102,13 @@ impl Reader {
     }
 
     /// A connection on behalf of a user: others are told when they come and go.
-    pub fn of_connection(caller: &Caller) -> Self {
-        Self { is_connection: true, ..Self::of_poll(caller) }
+    pub fn of_connection(caller: &Caller, outlet: Arc<dyn Outlet>) -> Self {
+        Self { outlet: Some(outlet), ..Self::of_poll(caller) }
     }
 
     /// Whether it is a connection.
     pub fn is_connection(&self) -> bool {
-        self.is_connection
+        self.outlet.is_some()
     }
 
     /// On whose behalf it reads.
@@ -87,9 +121,25 @@ impl Reader {
         self.wake.notified()
     }
 
-    /// What moved, and forgets it.
-    pub fn take(&self) -> Inbox {
-        std::mem::take(&mut *self.lock())
+    /// The rooms that moved, and forgets them; and whether something moved in the list.
+    pub fn take(&self) -> (HashSet<RoomId>, bool) {
+        let mut inbox = self.lock();
+        (std::mem::take(&mut inbox.rooms), !inbox.list.is_empty())
+    }
+
+    /// What moved in the list, and forgets it. Until this is asked for, a further move wakes nobody.
+    pub fn take_list(&self) -> Moved {
+        std::mem::take(&mut self.lock().list)
+    }
+
+    /// The way to its socket, past its task.
+    pub(super) fn outlet(&self) -> Option<&Arc<dyn Outlet>> {
+        self.outlet.as_ref()
+    }
+
+    /// There is something to do.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
     }
 
     /// A room's log moved.
@@ -100,13 +150,18 @@ impl Reader {
     }
 
     pub(super) fn mark_listed(&self, room: &RoomId) {
-        if self.lock().listed.insert(room.clone()) {
-            self.wake.notify_one();
+        let mut inbox = self.lock();
+        if !inbox.list.rooms.contains(room) {
+            let first = inbox.list.is_empty();
+            inbox.list.rooms.insert(room.clone());
+            if first {
+                self.wake.notify_one();
+            }
         }
     }
 
     pub(super) fn mark_list(&self) {
-        self.lock().relist = true;
+        self.lock().list.relist = true;
         self.wake.notify_one();
     }
 
@@ -114,6 +169,9 @@ impl Reader {
     pub(super) fn end(&self, ending: Ending) {
         // An error says that it has ended already.
         let _ = self.ending.set(ending);
+        if let Some(outlet) = &self.outlet {
+            outlet.shut();
+        }
         self.over.notify_one();
         self.wake.notify_one();
     }
@@ -172,12 +230,12 @@ mod tests {
     fn best_effort_frames_are_bounded_however_often_a_reader_looks_elsewhere() {
         let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at: Timestamp(0) };
         let caller = Caller { id: "ann".parse().expect("an id"), claims: Claims::default(), credential };
-        let reader = Reader::of_connection(&caller);
+        let reader = Reader::of_poll(&caller);
         let room: RoomId = "r".parse().expect("an id");
         for _ in 0..10 {
             (0..ASIDES).for_each(|_| reader.aside(&room, Frame::from_static("{}")));
             reader.mark(&room);
-            assert_eq!(reader.take().rooms.len(), 1, "a reader who is behind looks for what moved");
+            assert_eq!(reader.take().0.len(), 1, "a reader who is behind looks for what moved");
         }
         assert_eq!(reader.take_asides().len(), ASIDES);
         assert!(reader.take_asides().is_empty());

@@ -1,22 +1,26 @@
 //! A room's log as this instance follows it: its head, its last frames, those members it was asked about, and who
 //! reads it. It moves only forward and only without a hole: a change that comes early waits for its neighbour.
 
+mod delivery;
 mod since;
 mod state;
+mod subscription;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 
+pub use self::delivery::Delivery;
 pub use self::since::Since;
 use self::state::{EARLY, Known, Slot, State};
+pub use self::subscription::{Position, Subscription};
 use super::feed::UserFeed;
 use super::moves::{Moves, Touched};
-use super::reader::{Ending, Reader};
+use super::reader::Ending;
 use super::{LINGER, Trust};
 use crate::model::{Changes, Head, HistoryFor, Member, RoomId, UserId};
 use crate::protocol::Frame;
@@ -31,6 +35,8 @@ pub struct RoomLog {
     /// Whether nothing can have been missed since the head was compared with the store last.
     pub trust: Trust,
     repairing: AtomicBool,
+    /// How often a delivery was asked for since the one under way began; 0 if none is.
+    deliveries: AtomicUsize,
     touched: Arc<Touched>,
     state: Mutex<State>,
 }
@@ -77,7 +83,15 @@ pub enum Pull {
 impl RoomLog {
     pub(super) fn new(id: RoomId, touched: Arc<Touched>) -> Self {
         let state = Mutex::new(State::new());
-        Self { id, loaded: OnceCell::new(), trust: Trust::default(), repairing: AtomicBool::new(false), touched, state }
+        Self {
+            id,
+            loaded: OnceCell::new(),
+            trust: Trust::default(),
+            repairing: AtomicBool::default(),
+            deliveries: AtomicUsize::default(),
+            touched,
+            state,
+        }
     }
 
     /// The room.
@@ -238,7 +252,7 @@ impl RoomLog {
     pub(super) fn sweep(&self, now: Instant) {
         let fresh = |used: Instant| now.saturating_duration_since(used) < LINGER;
         let mut state = self.lock();
-        if state.readers.is_empty() {
+        if state.subscribers.is_empty() {
             state.told_read.clear();
         }
         state.members.retain(|_, slot| !matches!(slot, Slot::Known(known) if !fresh(known.used)));
@@ -273,19 +287,11 @@ impl RoomLog {
         }
     }
 
-    /// Wakes a reader until the subscription is dropped.
-    pub fn subscribe(self: &Arc<Self>, reader: &Arc<Reader>) -> Subscription {
-        self.lock().readers.push(reader.clone());
-        if reader.is_connection() {
-            self.touched.mark(&self.id);
-        }
-        Subscription { log: self.clone(), reader: reader.clone() }
-    }
-
     /// Whose connections came and went since this was asked last. Polls come and go too often for others to be told.
     pub fn moves(&self) -> Moves {
         let mut state = self.lock();
-        let connections = state.readers.iter().filter(|reader| reader.is_connection());
+        let readers = state.subscribers.iter().map(|subscriber| subscriber.reader());
+        let connections = readers.filter(|reader| reader.is_connection());
         let connected: HashSet<UserId> = connections.map(|reader| reader.user().clone()).collect();
         let came = connected.difference(&state.connected).cloned().collect();
         let went = state.connected.difference(&connected).cloned().collect();
@@ -296,25 +302,6 @@ impl RoomLog {
     /// Who was connected when [`moves`](Self::moves) was asked last.
     pub fn connected(&self) -> Vec<UserId> {
         self.lock().connected.iter().cloned().collect()
-    }
-
-    /// Who reads the room here at this moment, held polls included, in order of id.
-    pub fn readers(&self) -> Vec<UserId> {
-        let mut users: Vec<UserId> = self.lock().readers.iter().map(|reader| reader.user().clone()).collect();
-        users.sort();
-        users.dedup();
-        users
-    }
-
-    fn unsubscribe(&self, reader: &Arc<Reader>) {
-        let mut state = self.lock();
-        if let Some(at) = state.readers.iter().position(|other| Arc::ptr_eq(other, reader)) {
-            state.readers.swap_remove(at);
-        }
-        state.used = Instant::now();
-        if reader.is_connection() {
-            self.touched.mark(&self.id);
-        }
     }
 
     /// Whether the caller should repair; whoever got `true` calls [`end_repair`](Self::end_repair).
@@ -329,16 +316,8 @@ impl RoomLog {
 
     /// Sends a best-effort frame to everyone here but its author.
     pub fn tell(&self, frame: &Frame, author: &UserId) {
-        for reader in &self.lock().readers {
-            if reader.user() != author {
-                reader.aside(&self.id, frame.clone());
-            }
-        }
-    }
-
-    pub(super) fn wake(&self) {
-        for reader in &self.lock().readers {
-            reader.mark(&self.id);
+        for subscriber in self.subscribers().iter().filter(|subscriber| subscriber.reader().user() != author) {
+            subscriber.reader().aside(&self.id, frame.clone());
         }
     }
 
@@ -347,8 +326,9 @@ impl RoomLog {
         let mut state = self.lock();
         // Members hold their feeds, and these their rooms: here the circle is cut.
         state.members.clear();
-        for reader in std::mem::take(&mut state.readers) {
-            reader.end(Ending::HistoryChanged);
+        state.snapshot = None;
+        for subscriber in std::mem::take(&mut state.subscribers) {
+            subscriber.reader().end(Ending::HistoryChanged);
         }
     }
 
@@ -372,26 +352,5 @@ impl RoomLog {
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code here can panic while it holds the lock half way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A reader's place in a room.
-#[derive(Debug)]
-#[must_use = "dropping it ends the subscription"]
-pub struct Subscription {
-    log: Arc<RoomLog>,
-    reader: Arc<Reader>,
-}
-
-impl Subscription {
-    /// The room's log.
-    pub fn log(&self) -> &Arc<RoomLog> {
-        &self.log
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.log.unsubscribe(&self.reader);
     }
 }

@@ -277,7 +277,7 @@ impl DraftInput {
 impl Draft {
     /// A hash of all that was sent. The same id with the same hash is the same send, tried again.
     /// Metadata was parsed into a sorted map, so neither spaces nor the order of its keys count.
-    pub fn hash(&self) -> Vec<u8> {
+    pub fn hash(&self) -> [u8; 16] {
         let mut context = digest::Context::new(&digest::SHA256);
         let reply_to = self.reply_to.as_ref().map_or("", MessageId::as_str);
         let metadata = self.metadata.as_ref().map_or("", |m| m.get());
@@ -285,7 +285,9 @@ impl Draft {
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part.as_bytes());
         }
-        context.finish().as_ref()[..16].to_vec()
+        let mut hash = [0; 16];
+        hash.copy_from_slice(&context.finish().as_ref()[..16]);
+        hash
     }
 }
 

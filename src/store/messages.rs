@@ -1,19 +1,18 @@
-//! What changes a room's messages: send, edit, delete, react.
+//! What changes a room's messages: edit, delete, react. Sends are in `sending`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::database::{Connection, Sql, together};
 use super::moderation::open_case;
-use super::rows::{Found, InRoom, append_message, find_room_and_message, move_head, number, send_message, sql};
+use super::rows::{Found, InRoom, find_room_and_message, move_head, number, sql};
 use super::writer::Turn;
-use super::{Store, Written, quota};
+use super::{Store, Written};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, ContentType, Draft, Flag, HistoryFor, Message, MessageId, Moderation, Reaction, Role, RoomId, Timestamp,
-    User, UserId, permits,
+    Action, ContentType, Draft, Flag, HistoryFor, Message, MessageId, Moderation, Reaction, RoomId, Timestamp, User,
+    UserId, permits,
 };
 
 /// Different emojis under one message.
@@ -41,20 +40,6 @@ impl Store {
             }
             Found::Other(_) => Err(Error::MessageIdConflict),
         }
-    }
-
-    /// Appends a message: number, insert, head and the sender's read position in one transaction. It counts for no
-    /// quota and no slow mode, and nobody flags it.
-    pub async fn append(&self, room: &RoomId, user: &UserId, draft: Draft) -> Result<Written> {
-        let (id, user) = (room.clone(), user.clone());
-        self.writer.run(Turn::Shared(room), move |tx| Box::pin(append(tx, id, user, draft, Terms::None))).await
-    }
-
-    /// Appends a message that its sender wrote: the room's slow mode and quota count it in the same transaction, and if
-    /// it is flagged, it is in the queue with it.
-    pub async fn send(&self, room: &RoomId, user: &UserId, draft: Draft, flag: Option<Flag>) -> Result<Written> {
-        let (id, user) = (room.clone(), user.clone());
-        self.writer.run(Turn::Shared(room), move |tx| Box::pin(append(tx, id, user, draft, Terms::Sender(flag)))).await
     }
 
     /// Who edits a message of theirs, and the message; looked up before moderation is asked. An edit that could not be
@@ -151,82 +136,6 @@ fn empty_list() -> Result<Box<RawValue>> {
 
 pub(super) fn unchanged(room: &InRoom, message: Message) -> Written {
     Written { message: message.into(), history: room.head.history.clone(), commit: None }
-}
-
-/// What a message has to meet.
-enum Terms {
-    /// Nothing: the application writes it.
-    None,
-    /// Its sender's slow mode and quota; and moderation may have flagged it.
-    Sender(Option<Flag>),
-}
-
-async fn append(tx: &mut Connection, room: RoomId, user: UserId, draft: Draft, terms: Terms) -> Result<Written> {
-    let hash = draft.hash();
-    // Under the room's lock: of two sends of one id at the same time, the second finds the first.
-    let (mut room, sent) = find_room_and_message(tx, &room, &user, &draft.id, &hash).await?;
-    let role = room.membership()?.role;
-    match sent {
-        Found::None => {}
-        Found::Same(message) => return Ok(unchanged(&room, message)),
-        Found::Other(_) => return Err(Error::MessageIdConflict),
-    }
-    if let Some(reply_to) = &draft.reply_to
-        && !exists(tx, &room.id, reply_to).await?
-    {
-        return Err(Error::invalid("replyTo", "there is no such message in this room"));
-    }
-    let (seq, rev, created_at) = room.next_message();
-    let flag = match &terms {
-        Terms::None => None,
-        Terms::Sender(flag) => {
-            check_slow_mode(&room, role, created_at)?;
-            if let Some(name) = &room.head.quota {
-                quota::take(tx, name, &user, created_at).await?;
-            }
-            flag.as_ref()
-        }
-    };
-    let message = Message {
-        id: draft.id,
-        room_id: room.id.clone(),
-        seq,
-        rev,
-        sender_id: user,
-        sender_name: room.user.name.clone(),
-        sender_avatar_url: room.user.avatar_url.clone(),
-        content: draft.content,
-        content_type: draft.content_type,
-        metadata: draft.metadata,
-        reply_to: draft.reply_to,
-        reactions: empty_list()?,
-        moderation: flag.map(|_| Moderation::Flagged),
-        created_at,
-        edited_at: None,
-        deleted_at: None,
-    };
-    match terms {
-        Terms::None => append_message(tx, &message, &hash).await?,
-        Terms::Sender(_) => send_message(tx, &message, &hash).await?,
-    }
-    if let Some(flag) = flag {
-        open_case(tx, &message, flag).await?;
-    }
-    Ok(written(&room, message))
-}
-
-/// Whether the sender's last message is long enough ago; who keeps order in the room may always write. By the times of
-/// the messages, which only go forward.
-fn check_slow_mode(room: &InRoom, role: Role, now: Timestamp) -> Result<()> {
-    let Some(last) = room.last_sent_at.filter(|_| room.slow_mode_seconds > 0 && role < Role::Moderator) else {
-        return Ok(());
-    };
-    let wait = Duration::from_secs(u64::from(room.slow_mode_seconds));
-    let since = Duration::from_micros(u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0));
-    match wait.saturating_sub(since) {
-        Duration::ZERO => Ok(()),
-        retry_after => Err(Error::SlowMode { retry_after }),
-    }
 }
 
 pub(super) fn written(room: &InRoom, message: Message) -> Written {

@@ -24,6 +24,7 @@ mod quota;
 mod reading;
 mod rooms;
 mod rows;
+mod sending;
 mod sqlite;
 mod transfer;
 mod users;

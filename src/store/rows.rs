@@ -196,7 +196,7 @@ pub(super) enum Found {
 /// A room and what must be known of `user` in it.
 pub(super) async fn find_room(tx: &mut Connection, room: &RoomId, user: &UserId) -> Result<InRoom> {
     let row = tx.query(in_room_sql!("", "")).bind(room.as_str()).bind(user.as_str()).fetch_optional().await?;
-    InRoom::from(&row.ok_or(Error::RoomNotFound)?, room)
+    InRoom::of(&row.ok_or(Error::RoomNotFound)?, room)
 }
 
 /// The same, and what is under the id of a message; it is the same one if `user` sent what has this hash.
@@ -213,7 +213,7 @@ pub(super) async fn find_room_and_message(
     );
     let row = tx.query(ROOM_AND_MESSAGE).bind(room.as_str()).bind(user.as_str()).bind(id.as_str()).bind(hash);
     let row = row.fetch_optional().await?.ok_or(Error::RoomNotFound)?;
-    Ok((InRoom::from(&row, room)?, found(&row, room)?))
+    Ok((InRoom::of(&row, room)?, found(&row, room)?))
 }
 
 /// What a row of the columns of [`message_columns`] and `same` holds.
@@ -241,14 +241,7 @@ macro_rules! insert_message {
     };
 }
 
-/// What a send writes: the message, the room's head, and that the sender has read it and sent something then.
-const SEND: Sql = together!(
-    head: move_head!(),
-    position: "update member set last_read_seq = $2, last_sent_at = $4 where room_id = $1 and user_id = $7",
-    => insert_message!()
-);
-
-/// The same where it does not count as the sender's: the application wrote it.
+/// What a message of the application writes: the message, the room's head, and that in whose name it is has read it.
 const APPEND: Sql = together!(
     head: move_head!(),
     position: "update member set last_read_seq = $2 where room_id = $1 and user_id = $7",
@@ -259,7 +252,8 @@ const APPEND: Sql = together!(
 const EVENT: Sql = together!(head: move_head!(), => insert_message!());
 
 impl InRoom {
-    fn from(row: &Row, room: &RoomId) -> Result<Self> {
+    /// Of the columns of [`head_columns`], [`member_columns`] and [`user_columns`], and of slow mode.
+    pub(super) fn of(row: &Row, room: &RoomId) -> Result<Self> {
         Ok(Self {
             id: room.clone(),
             head: head(row)?,
@@ -342,11 +336,6 @@ impl InRoom {
 /// What one who is no member is told: a private room does not exist for them.
 pub(super) fn no_member(kind: RoomKind) -> Error {
     if kind == RoomKind::Public { Error::NotAMember } else { Error::RoomNotFound }
-}
-
-/// Writes a message that one sent: with it the room's head, the sender's read position, and when they sent it.
-pub(super) async fn send_message(tx: &mut Connection, message: &Message, hash: &[u8]) -> Result<()> {
-    write_message(tx, SEND, message, hash).await
 }
 
 /// Writes a message in somebody's name: with it the room's head, and their read position.

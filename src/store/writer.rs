@@ -1,6 +1,7 @@
 //! Writes, gathered into transactions. What queued while the batch before committed is the next batch, without a
 //! timer: the disk is synced once for all of them. Each job is a part that can be undone by itself, so that one
-//! refused does not fail its neighbours, and is answered only after the COMMIT.
+//! refused does not fail its neighbours, and is answered only after the COMMIT. Sends that follow each other are done
+//! together; should that fail, each is tried alone.
 //!
 //! SQLite has one lane for everything. On PostgreSQL each room has a lane of its own, whose batches hold the room's
 //! lock; what moves users' rows shares a transaction with nobody. Locks are taken rooms first, then members, then
@@ -19,7 +20,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use super::Written;
 use super::database::{Connection, Database};
+use super::sending::{Sending, send_all};
 use crate::error::{Error, Result};
 use crate::model::RoomId;
 
@@ -94,12 +97,21 @@ impl Writer {
         turn: Turn<'_>,
         job: impl for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     ) -> Result<T> {
+        self.give(turn, |answer| Box::new(Given { job: Some(job), answer })).await
+    }
+
+    /// Sends a message in the room's order, together with others of it.
+    pub(super) async fn send(&self, room: &RoomId, send: Sending) -> Result<Written> {
+        self.give(Turn::Shared(room), |answer| Box::new(GivenSend { send, answer })).await
+    }
+
+    async fn give<T>(&self, turn: Turn<'_>, work: impl FnOnce(Answer<T>) -> Box<dyn Work>) -> Result<T> {
         let until = Instant::now() + self.0.deadline;
         let late = |_| Error::unavailable("writing to the database", "it did not take the write in time");
         let place = timeout_at(until, self.0.places.clone().acquire_owned()).await.map_err(late)?;
         let place = place.map_err(|_| Error::unavailable("writing to the database", "the writer has stopped"))?;
         let (reply, answer) = oneshot::channel();
-        self.queue(turn, Box::new(Given { job: Some(job), result: None, reply, _place: place }));
+        self.queue(turn, work(Answer { result: None, reply, _place: place }));
         // SQLite's disk is this machine's own: what was begun there ends, and is told to whoever follows the room.
         let answer =
             if self.0.database.is_alone() { answer.await } else { timeout_at(until, answer).await.map_err(late)? };
@@ -178,19 +190,28 @@ impl Writer {
             // Before any savepoint, because to undo a part is to give back what was locked in it.
             tx.lock_room(room).await?;
         }
-        let (parts, mut begun, mut kept) = (batch.len() > 1, false, false);
-        for (number, job) in batch.iter_mut().enumerate() {
-            if parts && !begun {
-                tx.next_part(number == 0).await?;
+        let undoable = batch.len() > 1;
+        // Sends that follow each other are one part.
+        let are_sends = |a: &Job, b: &Job| a.work.as_send().is_some() && b.work.as_send().is_some();
+        let mut parts: VecDeque<&mut [Job]> = batch.chunk_by_mut(are_sends).collect();
+        let (mut first, mut begun, mut kept) = (true, false, false);
+        while let Some(part) = parts.pop_front() {
+            if undoable && !begun {
+                tx.next_part(first).await?;
+                first = false;
             }
-            let keep = job.work.run(&mut tx).await;
-            if keep {
+            let done = run_part(&mut tx, part).await;
+            begun = !matches!(done, Ok(true));
+            if !begun {
                 tx.check()?;
-            } else if parts {
+                kept = true;
+            } else if undoable {
                 tx.undo_part().await?;
             }
-            begun = !keep;
-            kept |= keep;
+            if done.is_err() {
+                // One of them is why; which one, shows when each is a part of its own.
+                part.chunks_mut(1).rev().for_each(|alone| parts.push_front(alone));
+            }
         }
         if kept { tx.commit().await } else { tx.roll_back().await }
     }
@@ -201,6 +222,22 @@ impl Writer {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
+}
+
+/// Does a part of a batch; returns whether what it wrote is to be kept. An error says nothing of any one job.
+async fn run_part(tx: &mut Connection, part: &mut [Job]) -> Result<bool> {
+    if let [job] = part {
+        return Ok(job.work.run(tx).await);
+    }
+    let mut wanted: Vec<&mut Job> = part.iter_mut().filter(|job| job.work.is_wanted()).collect();
+    let sends: Vec<&Sending> = wanted.iter().filter_map(|job| job.work.as_send()).collect();
+    let results = send_all(tx, &sends).await?;
+    let mut keep = false;
+    for (job, result) in wanted.iter_mut().zip(results) {
+        keep |= result.is_ok();
+        job.work.sent(result);
+    }
+    Ok(keep)
 }
 
 struct Job {
@@ -216,34 +253,32 @@ trait Work: Send {
     fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool>;
     /// Tells whoever gave it what came of it, once the batch is committed or rolled back.
     fn answer(self: Box<Self>, committed: Result<()>);
+    /// The send that it is, which may be done with others.
+    fn as_send(&self) -> Option<&Sending> {
+        None
+    }
+    /// What came of the send when it was done with others.
+    fn sent(&mut self, _result: Result<Written>) {}
 }
 
-struct Given<T, F> {
-    job: Option<F>,
+/// The way back to whoever gave a job.
+struct Answer<T> {
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
     _place: OwnedSemaphorePermit,
 }
 
-impl<T, F> Work for Given<T, F>
-where
-    T: Send,
-    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send,
-{
+impl<T> Answer<T> {
     fn is_wanted(&self) -> bool {
         !self.reply.is_closed()
     }
 
-    fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool> {
-        Box::pin(async move {
-            // It may have waited for a connection for longer than anyone waits for it.
-            let Some(job) = self.job.take().filter(|_| !self.reply.is_closed()) else { return false };
-            let result = job(tx).await;
-            self.result.insert(result).is_ok()
-        })
+    /// Keeps what came of it; returns whether what was written is to be kept.
+    fn keep(&mut self, result: Result<T>) -> bool {
+        self.result.insert(result).is_ok()
     }
 
-    fn answer(self: Box<Self>, committed: Result<()>) {
+    fn give(self, committed: Result<()>) {
         let result = match (self.result, committed) {
             (Some(result), Ok(())) => result,
             // It is why the batch failed.
@@ -253,6 +288,70 @@ where
         };
         // Whoever gave it may be gone; what is committed stays committed.
         drop(self.reply.send(result));
+    }
+}
+
+struct Given<T, F> {
+    job: Option<F>,
+    answer: Answer<T>,
+}
+
+impl<T, F> Work for Given<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut Connection) -> BoxFuture<'c, Result<T>> + Send,
+{
+    fn is_wanted(&self) -> bool {
+        self.answer.is_wanted()
+    }
+
+    fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            // It may have waited for a connection for longer than anyone waits for it.
+            let Some(job) = self.job.take().filter(|_| self.answer.is_wanted()) else { return false };
+            let result = job(tx).await;
+            self.answer.keep(result)
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        self.answer.give(committed);
+    }
+}
+
+struct GivenSend {
+    send: Sending,
+    answer: Answer<Written>,
+}
+
+impl Work for GivenSend {
+    fn is_wanted(&self) -> bool {
+        self.answer.is_wanted()
+    }
+
+    fn run<'c>(&'c mut self, tx: &'c mut Connection) -> BoxFuture<'c, bool> {
+        Box::pin(async move {
+            if !self.answer.is_wanted() {
+                return false;
+            }
+            let result = match send_all(tx, &[&self.send]).await {
+                Ok(mut results) => results.pop().unwrap_or_else(|| Err(Error::internal("sending", "no result"))),
+                Err(error) => Err(error),
+            };
+            self.answer.keep(result)
+        })
+    }
+
+    fn answer(self: Box<Self>, committed: Result<()>) {
+        self.answer.give(committed);
+    }
+
+    fn as_send(&self) -> Option<&Sending> {
+        Some(&self.send)
+    }
+
+    fn sent(&mut self, result: Result<Written>) {
+        self.answer.keep(result);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, Room, Watched};
+use super::connection::{Connection, Watched};
 use crate::auth::request::Token;
 use crate::chat::ReadTo;
 use crate::error::{Error, Result};
@@ -94,9 +94,8 @@ impl Connection<'_> {
         };
         self.replies.push(subscribed.encode());
         self.replies.extend(begin.page);
-        let room = Room { subscription: begin.subscription, cursor: begin.cursor, joined_seq: begin.joined_seq };
         // The new subscription takes the old one's place; nothing of the old one follows.
-        self.rooms.insert(room_id.clone(), room);
+        self.rooms.insert(room_id.clone(), begin.subscription);
         if !self.behind.contains(&room_id) {
             self.behind.push_back(room_id);
         }

@@ -1,6 +1,7 @@
-//! One connection: authenticate, then read, do, write, until it ends. One task, no channel: what moves in rooms
-//! marks the connection's reader, and the connection pulls it from its cursors when the socket has taken what was
-//! written before. So a slow socket holds no more than one batch, however much it misses.
+//! One connection: authenticate, then read, do, write, until it ends. One task, no channel. While it is up to date in a
+//! room, the hub pushes past it to its socket. As soon as the socket takes no more, what moves only marks the
+//! connection's reader, and the connection pulls it from its cursors once the socket has taken what was written before.
+//! So a slow socket holds no more than one batch, however much it misses.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -28,13 +29,6 @@ const REFUSALS: u32 = 200;
 /// The longest a client is told to wait before it comes back from a stop.
 const SPREAD_MS: u64 = 3000;
 
-/// A room the connection is subscribed to.
-pub(super) struct Room {
-    pub(super) subscription: Subscription,
-    pub(super) cursor: u64,
-    pub(super) joined_seq: u64,
-}
-
 /// The room list the connection watches.
 pub(super) struct Watched {
     pub(super) _subscription: ListSubscription,
@@ -54,7 +48,7 @@ pub(super) struct Connection<'a> {
     pub(super) caller: Caller,
     pub(super) reader: Arc<Reader>,
     _entered: Entered,
-    pub(super) rooms: HashMap<RoomId, Room>,
+    pub(super) rooms: HashMap<RoomId, Subscription>,
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
     pub(super) watched: Option<Watched>,
@@ -70,18 +64,14 @@ pub(super) struct Connection<'a> {
 }
 
 /// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
-pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Presented) -> Option<Close> {
+pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Box<Presented>) -> Option<Close> {
     let known = tokio::select! {
         known = Box::pin(authenticate(context, socket, presented)) => known,
         // Who has not said who they are is not waited for.
         () = context.lifecycle.draining() => return Some(Close::DRAIN),
     };
     match known {
-        Ok(Known { caller, session, reader, entered }) => {
-            let mut connection = Connection::new(context, caller, reader, entered);
-            connection.welcome(&session);
-            connection.serve(socket).await
-        }
+        Ok(known) => Connection::welcome(context, *known).serve(socket).await,
         Err(close) => close,
     }
 }
@@ -94,24 +84,29 @@ struct Known {
     entered: Entered,
 }
 
-async fn authenticate(context: &Context, socket: &mut Socket, presented: Presented) -> Result<Known, Option<Close>> {
-    let (id, caller) = match presented {
+async fn authenticate(
+    context: &Context,
+    socket: &mut Socket,
+    presented: Box<Presented>,
+) -> Result<Box<Known>, Option<Close>> {
+    let (id, caller) = match *presented {
         Presented::Token(verified) => (None, verified),
         Presented::Nothing => first_frame(context, socket).await?,
     };
     let known = async {
         let caller = caller?;
-        let reader = Arc::new(Reader::of_connection(&caller));
+        let reader = Arc::new(Reader::of_connection(&caller, socket.outlet().clone()));
         let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
-        Ok::<_, Error>(Known { caller, session, reader, entered })
+        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered }))
     };
     match known.await {
         Ok(known) => Ok(known),
         Err(error) => {
             report(&error);
             // A peer that is gone already needs no answer.
-            let _ = socket.feed(ServerFrame::error(id, &error).encode()).await;
+            socket.feed(&ServerFrame::error(id, &error).encode());
+            let _ = socket.flush().await;
             Err(Some(match error {
                 Error::TokenExpired => Close::TOKEN_EXPIRED,
                 Error::TokenRevoked => Close::REVOKED,
@@ -156,7 +151,16 @@ pub(super) fn report(error: &Error) {
 }
 
 impl<'a> Connection<'a> {
-    fn new(context: &'a Context, caller: Caller, reader: Arc<Reader>, entered: Entered) -> Self {
+    /// A connection that begins with its `welcome`.
+    fn welcome(context: &'a Context, known: Known) -> Self {
+        let Known { caller, session, reader, entered } = known;
+        let settings = &context.settings;
+        let welcome = ServerFrame::Welcome {
+            session: &session,
+            history: &context.chat.history(),
+            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            limits: &settings.limits,
+        };
         Self {
             context,
             reader,
@@ -165,7 +169,7 @@ impl<'a> Connection<'a> {
             rooms: HashMap::new(),
             behind: VecDeque::new(),
             watched: None,
-            replies: Vec::new(),
+            replies: vec![welcome.encode()],
             retry: None,
             bucket: context.chat.limits().connection(),
             refusals: 0,
@@ -173,17 +177,6 @@ impl<'a> Connection<'a> {
             pinged: Instant::now(),
             warned: false,
         }
-    }
-
-    fn welcome(&mut self, session: &Session) {
-        let settings = &self.context.settings;
-        let welcome = ServerFrame::Welcome {
-            session,
-            history: &self.context.chat.history(),
-            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
-            limits: &settings.limits,
-        };
-        self.replies.push(welcome.encode());
     }
 
     async fn serve(&mut self, socket: &mut Socket) -> Option<Close> {
@@ -229,7 +222,7 @@ impl<'a> Connection<'a> {
                 () = std::future::ready(()), if more => {}
                 () = sleep_until(wake_at) => {}
             }
-            if let Err(close) = self.keep_time(socket).await {
+            if let Err(close) = self.keep_time(socket) {
                 return Some(close);
             }
         }
@@ -280,7 +273,7 @@ impl<'a> Connection<'a> {
     }
 
     /// Heartbeats, and the session's end.
-    async fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
+    fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
         let now = Instant::now();
         let heartbeat = self.context.settings.heartbeat;
         if now.duration_since(self.heard) >= heartbeat.mul_f32(2.5) {
@@ -288,7 +281,7 @@ impl<'a> Connection<'a> {
         }
         if now.duration_since(self.heard.max(self.pinged)) >= heartbeat {
             self.pinged = now;
-            socket.ping().await?;
+            socket.ping();
         }
         let left = self.caller.expires_at().0 - Timestamp::now().0;
         if left <= -i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX) {
@@ -311,12 +304,9 @@ impl<'a> Connection<'a> {
     /// Tells the client when to come back: not all at the same moment.
     async fn drain(&mut self, socket: &mut Socket) -> Option<Close> {
         let spread = u64::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(SPREAD_MS)).unwrap_or(0);
-        let told = async {
-            socket.feed(ServerFrame::Drain { reconnect_in_ms: spread }.encode()).await?;
-            socket.flush().await
-        };
+        socket.feed(&ServerFrame::Drain { reconnect_in_ms: spread }.encode());
         // A peer that does not read finds out by the close.
-        drop(tokio::time::timeout(Duration::from_millis(500), told).await);
+        drop(tokio::time::timeout(Duration::from_millis(500), socket.flush()).await);
         Some(Close::DRAIN)
     }
 }

@@ -9,7 +9,7 @@ use super::connection::{Connection, report};
 use super::socket::Socket;
 use crate::chat::{CatchUp, ListMeta};
 use crate::error::{Error, Result};
-use crate::hub::{Ending, Inbox, Pull};
+use crate::hub::{Ending, Moved, Position, Pull};
 use crate::model::RoomId;
 use crate::protocol::{Close, Frame, RoomMeta, ServerFrame};
 
@@ -37,9 +37,8 @@ impl Connection<'_> {
             return Err(close_of(ending));
         }
         self.absorb();
-        for frame in std::mem::take(&mut self.replies) {
-            socket.feed(frame).await?;
-        }
+        self.feed_replies(socket);
+        let mut up_to_date = Vec::new();
         let mut room_for = BATCH;
         while room_for > 0 && self.retry.is_none_or(|at| at <= Instant::now()) {
             let Some(room) = self.behind.pop_front() else { break };
@@ -51,11 +50,12 @@ impl Connection<'_> {
                 }
             };
             if frames.is_empty() {
+                up_to_date.push(room);
                 continue;
             }
             for frame in frames {
                 room_for = room_for.saturating_sub(frame.len());
-                socket.feed(frame).await?;
+                socket.feed(&frame);
             }
             // There may be more; the other rooms come first.
             self.behind.push_back(room);
@@ -64,29 +64,37 @@ impl Connection<'_> {
             // Never in front of messages.
             for (room, frame) in self.reader.take_asides() {
                 if self.rooms.contains_key(&room) {
-                    socket.feed(frame).await?;
+                    socket.feed(&frame);
                 }
             }
             Box::pin(self.tell_moved()).await;
-            for frame in std::mem::take(&mut self.replies) {
-                socket.feed(frame).await?;
-            }
+            self.feed_replies(socket);
         }
         socket.flush().await?;
+        // Only now: what is pushed from here on comes behind what was written.
+        for room in up_to_date {
+            if let Some(subscription) = self.rooms.get(&room) {
+                subscription.go_live();
+            }
+        }
         Ok(!self.behind.is_empty() && self.retry.is_none())
+    }
+
+    fn feed_replies(&mut self, socket: &mut Socket) {
+        for frame in std::mem::take(&mut self.replies) {
+            socket.feed(&frame);
+        }
     }
 
     /// Takes note of what moved.
     fn absorb(&mut self) {
-        let Inbox { rooms, listed, relist } = self.reader.take();
+        let (rooms, is_listed) = self.reader.take();
         for room in rooms {
             if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
                 self.behind.push_back(room);
             }
         }
-        if let Some(watched) = self.watched.as_mut().filter(|_| relist || !listed.is_empty()) {
-            watched.moved.extend(listed);
-            watched.relist |= relist;
+        if let Some(watched) = self.watched.as_mut().filter(|_| is_listed) {
             watched.due.get_or_insert_with(|| Instant::now() + GATHER);
         }
         if self.retry.is_some_and(|at| at <= Instant::now()) {
@@ -97,24 +105,22 @@ impl Connection<'_> {
     /// What lies after the cursor in a room; none if there is nothing, or the subscription is over.
     async fn next_of(&mut self, id: &RoomId, bytes: usize) -> Result<Vec<Frame>> {
         let user = &self.caller.id;
-        let Some(room) = self.rooms.get_mut(id) else { return Ok(Vec::new()) };
-        let removed = match room.subscription.log().pull(user, room.cursor, room.joined_seq, bytes) {
+        let Some(room) = self.rooms.get(id) else { return Ok(Vec::new()) };
+        let Position { cursor, joined_seq } = room.pause();
+        let removed = match room.log().pull(user, cursor, joined_seq, bytes) {
             Pull::Frames { frames, rev } => {
-                room.cursor = rev;
+                room.move_to(Position { cursor: rev, joined_seq });
                 return Ok(frames);
             }
             Pull::Removed { rev } => rev,
-            Pull::Behind => {
-                match Box::pin(self.context.chat.catch_up(room.subscription.log(), user, room.cursor)).await? {
-                    CatchUp::Page { frame, rev, joined_seq } => {
-                        room.cursor = rev;
-                        // They may have left and come back while they were behind.
-                        room.joined_seq = joined_seq;
-                        return Ok(vec![frame]);
-                    }
-                    CatchUp::Removed { rev } => rev,
+            Pull::Behind => match Box::pin(self.context.chat.catch_up(room.log(), user, cursor)).await? {
+                CatchUp::Page { frame, position } => {
+                    // They may have left and come back while they were behind.
+                    room.move_to(position);
+                    return Ok(vec![frame]);
                 }
-            }
+                CatchUp::Removed { rev } => rev,
+            },
         };
         self.leave(id);
         self.replies.push(ServerFrame::Removed { room_id: id, rev: removed }.encode());
@@ -135,6 +141,9 @@ impl Connection<'_> {
             return;
         }
         watched.due = None;
+        let Moved { rooms, relist } = self.reader.take_list();
+        watched.moved.extend(rooms);
+        watched.relist |= relist;
         if std::mem::take(&mut watched.relist) {
             // A change of the list was missed: what was told and what is there now, all of it.
             watched.moved.extend(watched.told.keys().cloned());

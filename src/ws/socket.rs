@@ -1,28 +1,30 @@
 //! A WebSocket as a stream of text frames with deadlines: what breaks RFC 6455 becomes a close code, and a peer
 //! that neither reads nor answers is given up.
 
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use socket2::SockRef;
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error as WsError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use super::Settings;
-use crate::protocol::{Close, Frame};
+use super::outlet::Outlet;
+use crate::protocol::{Close, Frame, wire};
 
 /// tungstenite allocates its read buffer at once and clears it before each read: its default of 128 KiB would be
-/// nearly all the memory and half the CPU of a connection.
-const READ_BUFFER: usize = 1 << 10;
-/// Written together when several frames wait.
-const WRITE_BUFFER: usize = 16 << 10;
-/// What may wait to be written. One page of messages, the largest frame, is well below it.
-const MOST_UNWRITTEN: usize = 4 << 20;
+/// nearly all the memory and half the CPU of a connection. Most frames of clients are shorter than this; a longer one gets
+/// a buffer of its length.
+const READ_BUFFER: usize = 512;
+/// A ping without anything in it (RFC 6455, section 5.5.2).
+const PING: &[u8] = &[0x89, 0];
 /// How long the peer has to take our close frame and answer it.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -38,56 +40,72 @@ pub(super) enum Incoming {
 
 /// A connection's socket.
 pub(super) struct Socket {
-    stream: WebSocketStream<TcpStream>,
+    /// Reads; of what is written, only its own answers to pings and closes come from it.
+    websocket: WebSocket<Wires>,
+    outlet: Arc<Outlet>,
+    /// What leaves at the next [`flush`](Self::flush).
+    fed: Vec<u8>,
     patience: Duration,
 }
 
 impl Socket {
     /// A socket after its handshake, with what the peer sent behind that already.
-    pub(super) async fn new(stream: TcpStream, received: &[u8], settings: &Settings) -> Self {
+    pub(super) fn new(stream: TcpStream, received: &[u8], settings: &Settings) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(WRITE_BUFFER)
-            .max_write_buffer_size(MOST_UNWRITTEN)
+            .write_buffer_size(0)
             .max_message_size(Some(settings.limits.frame_bytes))
             .max_frame_size(Some(settings.limits.frame_bytes));
-        let received = received.to_vec();
-        let stream = WebSocketStream::from_partially_read(stream, received, Role::Server, Some(config)).await;
-        Self { stream, patience: settings.heartbeat.mul_f32(2.5) }
+        let outlet = Arc::new(Outlet::new(stream));
+        let wires = Wires(outlet.clone());
+        let websocket = WebSocket::from_partially_read(wires, received.to_vec(), Role::Server, Some(config));
+        Self { websocket, outlet, fed: Vec::new(), patience: settings.heartbeat.mul_f32(2.5) }
+    }
+
+    /// The way past the connection's task.
+    pub(super) fn outlet(&self) -> &Arc<Outlet> {
+        &self.outlet
     }
 
     /// The next thing the peer sends. Safe to drop and call again.
     pub(super) async fn next(&mut self) -> Incoming {
-        match self.stream.next().await {
-            Some(Ok(Message::Text(text))) => Incoming::Text(text),
-            Some(Ok(Message::Binary(_))) => Incoming::End(Some(Close::BINARY)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Alive,
-            Some(Ok(Message::Close(_))) | None => Incoming::End(None),
-            Some(Err(error)) => Incoming::End(close_for(&error)),
+        loop {
+            // Who always has something for us gets no more than their turn.
+            consume_budget().await;
+            return match self.websocket.read() {
+                Ok(Message::Text(text)) => Incoming::Text(text),
+                Ok(Message::Binary(_)) => Incoming::End(Some(Close::BINARY)),
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Alive,
+                Ok(Message::Close(_)) => Incoming::End(None),
+                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.outlet.stream().readable().await.is_ok() {
+                        continue;
+                    }
+                    Incoming::End(None)
+                }
+                Err(error) => Incoming::End(close_for(&error)),
+            };
         }
     }
 
     /// Puts a frame with those that leave at the next [`flush`](Self::flush).
-    pub(super) async fn feed(&mut self, frame: Frame) -> Result<(), Close> {
-        self.within(async |stream| stream.feed(Message::Text(frame)).await).await
+    pub(super) fn feed(&mut self, frame: &Frame) {
+        wire::put(frame, &mut self.fed);
     }
 
     /// Asks the peer for a sign of life.
-    pub(super) async fn ping(&mut self) -> Result<(), Close> {
-        self.within(async |stream| stream.feed(Message::Ping(Bytes::new())).await).await
+    pub(super) fn ping(&mut self) {
+        self.fed.extend_from_slice(PING);
     }
 
     /// Writes what waits. A peer that takes nothing of it for two and a half heartbeats is given up; one that is
     /// merely slow is waited for.
     pub(super) async fn flush(&mut self) -> Result<(), Close> {
-        self.within(async |stream| stream.flush().await).await
-    }
-
-    async fn within(
-        &mut self,
-        write: impl AsyncFnOnce(&mut WebSocketStream<TcpStream>) -> Result<(), WsError>,
-    ) -> Result<(), Close> {
-        match timeout(self.patience, write(&mut self.stream)).await {
+        if !self.fed.is_empty() {
+            let fed = Bytes::from(std::mem::take(&mut self.fed));
+            self.outlet.put(fed).map_err(|_| Close::NORMAL)?;
+        }
+        match timeout(self.patience, self.outlet.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::NORMAL),
             Err(_) => Err(Close::HEARTBEAT_TIMEOUT),
@@ -99,19 +117,48 @@ impl Socket {
         let goodbye = async {
             if let Some(Close { code, reason }) = close {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-                self.stream.send(Message::Close(Some(frame))).await?;
+                self.websocket.close(Some(frame))?;
             }
-            self.stream.flush().await?;
+            // The answer to a close of the peer's; that this was the last is called an error.
+            drop(self.websocket.flush());
+            self.outlet.flush().await?;
             // What the peer has sent meanwhile is read and dropped: closing a socket with unread bytes resets it,
             // and the peer would not get our frame.
-            let raw = self.stream.get_mut();
-            raw.shutdown().await?;
+            let stream = self.outlet.stream();
+            SockRef::from(stream).shutdown(Shutdown::Write)?;
             let mut rest = [0; 1024];
-            while raw.read(&mut rest).await? > 0 {}
-            Ok::<_, WsError>(())
+            loop {
+                stream.readable().await?;
+                match stream.try_read(&mut rest) {
+                    Ok(0) => return Ok::<_, WsError>(()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
         };
         // Whether the peer has heard it or not, the connection ends.
         drop(timeout(GOODBYE, goodbye).await);
+    }
+}
+
+/// The socket as tungstenite sees it: reads what is there, and writes whole frames into the outlet.
+struct Wires(Arc<Outlet>);
+
+impl Read for Wires {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.stream().try_read(buffer)
+    }
+}
+
+impl Write for Wires {
+    fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
+        self.0.put(Bytes::copy_from_slice(frames))?;
+        Ok(frames.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -48,7 +48,7 @@ fn weather() -> impl Strategy<Value = Weather> {
     })
 }
 
-fn message(seq: u64, rev: u64) -> Arc<Message> {
+pub(super) fn message(seq: u64, rev: u64) -> Arc<Message> {
     Arc::new(Message {
         id: format!("m{seq}").parse::<MessageId>().unwrap(),
         room_id: "r".parse().unwrap(),
@@ -86,7 +86,7 @@ fn commit_all(changes: &[Change]) -> (BTreeMap<u64, Arc<Message>>, Vec<Arc<Messa
     (table, published)
 }
 
-fn head(rev: u64, last_seq: u64) -> Head {
+pub(super) fn head(rev: u64, last_seq: u64) -> Head {
     Head {
         history: History::trusted("h".to_owned()),
         kind: RoomKind::Group,
@@ -99,7 +99,7 @@ fn head(rev: u64, last_seq: u64) -> Head {
     }
 }
 
-fn publication_of(room: &RoomId, changes: Vec<publication::Change>) -> Publication {
+pub(super) fn publication_of(room: &RoomId, changes: Vec<publication::Change>) -> Publication {
     let history = History::trusted("h".to_owned());
     Publication { from: InstanceId::nil(), history, room_id: room.clone(), changes, users: Vec::new() }
 }

@@ -90,7 +90,7 @@ async fn lists_of_members_that_cross_wait_for_each_other_and_never_in_a_circle()
                     0 | 1 => store.set_room(&by, wanted(name, RoomKind::Group, &some)).await.map(drop),
                     2 => store.expel(&by, &id, &other).await.map(drop),
                     3 => store.read(&id, &other, ReadTo::Head).await.map(drop),
-                    4 => store.append(&id, &owner, draft("meanwhile")).await.map(drop),
+                    4 => store.send(&id, &owner, draft("meanwhile"), None).await.map(drop),
                     _ => store.change_member(&id, &owner, &other, MemberChange::Put(None)).await.map(drop),
                 };
                 match done {

@@ -12,7 +12,7 @@ async fn heads_and_revs_are_read_in_one_statement_and_what_is_unknown_is_left_ou
         let [ann, ben] = stores.users(["ann", "ben"]).await;
         let both = stores.group("both", &[ann.clone(), ben.clone()]).await;
         let alone = stores.group("alone", std::slice::from_ref(&ann)).await;
-        stores.at(0).append(&both, &ann, draft("hello")).await.unwrap();
+        stores.at(0).send(&both, &ann, draft("hello"), None).await.unwrap();
         let mut heads = stores.at(1).heads(&[room("nowhere"), both.clone(), alone.clone()]).await.unwrap();
         heads.sort_by(|a, b| a.0.cmp(&b.0));
         let numbers = |head: &Head| (head.last_seq, head.rev, head.member_count);
@@ -42,7 +42,7 @@ async fn a_new_history_is_in_every_answer_that_sets_a_cursor() {
         assert_ne!(new, old);
         assert_eq!(store.history(), &old, "as it was when it was opened");
         assert_eq!(store.current_history().await.unwrap(), new);
-        let written = store.append(&id, &ann, draft("after")).await.unwrap();
+        let written = store.send(&id, &ann, draft("after"), None).await.unwrap();
         assert_eq!((&written.history, &written.commit.unwrap().head.history), (&new, &new));
         assert_eq!(store.head(&id).await.unwrap().history, new);
         assert_eq!(store.page(&id, &ann, PageQuery::Newest, 10).await.unwrap().head.history, new);
@@ -59,7 +59,7 @@ async fn a_store_that_is_closed_refuses_and_a_reopened_one_goes_on() {
         let id = stores.group("r", std::slice::from_ref(&ann)).await;
         let store = stores.at(0);
         store.close().await;
-        let refused = store.append(&id, &ann, draft("too late")).await.unwrap_err();
+        let refused = store.send(&id, &ann, draft("too late"), None).await.unwrap_err();
         assert!(matches!(refused, Error::Unavailable { .. }), "{refused:?}");
         assert!(matches!(store.ping().await, Err(Error::Unavailable { .. })));
         stores.close().await;

@@ -91,7 +91,7 @@ async fn one_who_may_only_read_and_write_rows_is_enough_where_the_schema_is_comp
     let store = Store::open(&settings(url)).await.unwrap();
     let ann = store.ensure_user(&super::caller("ann")).await.unwrap().id;
     let (id, _) = store.create_room(&ann, new_room(tidings::model::RoomKind::Group)).await.unwrap();
-    store.append(&id, &user("ann"), draft("hello")).await.unwrap();
+    store.send(&id, &user("ann"), draft("hello"), None).await.unwrap();
     assert_eq!(store.page(&id, &ann, PageQuery::Newest, 10).await.unwrap().messages.len(), 2);
     store.close().await;
     postgres.run_on(name, &format!("drop owned by plain_{name}; drop role plain_{name}")).await;
@@ -113,12 +113,12 @@ async fn connections_that_ended_while_they_lay_idle_are_replaced_unseen() {
     let id = stores.group("r", std::slice::from_ref(&ann)).await;
     for n in 1..=3 {
         for instance in 0..2 {
-            stores.at(instance).append(&id, &ann, draft("before")).await.unwrap();
+            stores.at(instance).send(&id, &ann, draft("before"), None).await.unwrap();
             stores.at(instance).page(&id, &ann, PageQuery::Newest, 10).await.unwrap();
         }
         stores.end_connections().await;
         for instance in 0..2 {
-            stores.at(instance).append(&id, &ann, draft("after")).await.unwrap();
+            stores.at(instance).send(&id, &ann, draft("after"), None).await.unwrap();
             stores.at(instance).page(&id, &ann, PageQuery::Newest, 10).await.unwrap();
         }
         assert_eq!(stores.at(0).head(&id).await.unwrap().last_seq, 1 + 4 * n);

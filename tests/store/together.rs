@@ -1,11 +1,12 @@
 //! Many calls at the same time, from two instances where there can be two: nobody fails for what another did, nothing
 //! is done twice, and no two wait for each other.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidings::error::{Error, Result};
 use tidings::model::{MessageId, RoomKind, UserId};
-use tidings::store::{MemberChange, NewRoom, PageQuery, ReadTo};
+use tidings::store::{MemberChange, NewRoom, PageQuery, ReadTo, RoomPatch};
 use tokio::task::JoinSet;
 
 use super::{Stores, caller, draft, draft_as, new_room, room, user};
@@ -29,7 +30,7 @@ async fn one_refused_in_a_batch_fails_nobody_else_and_leaves_nothing() {
         let [ann, eve] = stores.users(["ann", "eve"]).await;
         let id = stores.group("r", std::slice::from_ref(&ann)).await;
         let taken = draft("taken");
-        let first = stores.at(0).append(&id, &ann, taken.clone()).await.unwrap().message;
+        let first = stores.at(0).send(&id, &ann, taken.clone(), None).await.unwrap().message;
         for n in 0..20 {
             let emoji = char::from_u32(0x1f600 + n).unwrap().to_string();
             stores.at(0).react(&id, &ann, &first.id, emoji, true).await.unwrap();
@@ -40,11 +41,11 @@ async fn one_refused_in_a_batch_fails_nobody_else_and_leaves_nothing() {
             let (store, id, ann, eve) = (stores.at(n), id.clone(), ann.clone(), eve.clone());
             let (taken, first) = (taken.id.clone(), first.id.clone());
             match n % 10 {
-                3 => drop(refused.spawn(async move { store.append(&id, &eve, draft("a stranger")).await })),
-                5 => drop(refused.spawn(async move { store.append(&id, &ann, draft_as(taken, "other")).await })),
+                3 => drop(refused.spawn(async move { store.send(&id, &eve, draft("a stranger"), None).await })),
+                5 => drop(refused.spawn(async move { store.send(&id, &ann, draft_as(taken, "other"), None).await })),
                 // It is refused after it has written.
                 7 => drop(refused.spawn(async move { store.react(&id, &ann, &first, "🎈".to_owned(), true).await })),
-                _ => drop(sends.spawn(async move { store.append(&id, &ann, draft("kept")).await })),
+                _ => drop(sends.spawn(async move { store.send(&id, &ann, draft("kept"), None).await })),
             }
         }
         for sent in sends.join_all().await {
@@ -68,6 +69,54 @@ async fn one_refused_in_a_batch_fails_nobody_else_and_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sends_done_together_count_on_each_other_and_one_the_database_refuses_is_found() {
+    for stores in Stores::both().await {
+        let [ann, ben] = stores.users(["ann", "ben"]).await;
+        let id = stores.group("r", &[ann.clone(), ben.clone()]).await;
+        let patch = RoomPatch { slow_mode_seconds: Some(60), ..RoomPatch::default() };
+        stores.at(0).update_room(&id, &ann, patch).await.unwrap();
+        // What is given first holds the lane, so that the rest is one batch, or two.
+        let twice = draft("twice");
+        let mut sends = JoinSet::new();
+        for n in 0..40 {
+            let (store, id, ann, ben, twice) = (stores.at(0), id.clone(), ann.clone(), ben.clone(), twice.clone());
+            sends.spawn(async move {
+                let (by, draft) = match n {
+                    // One message, tried ten times; and an answer to it, which may come before it.
+                    10..20 => (ann, twice),
+                    // A member whom slow mode lets write once.
+                    20..30 => (ben, draft("slow")),
+                    // PostgreSQL cannot hold this text: the statement fails, for all who are in it.
+                    30 => (ann, draft("a\0b")),
+                    _ => (ann, draft("kept")),
+                };
+                (n, store.send(&id, &by, draft, None).await)
+            });
+        }
+        let results = sends.join_all().await;
+        let done = |n: std::ops::Range<i32>| {
+            results.iter().filter(move |(at, _)| n.contains(at)).map(|(_, result)| result.as_ref())
+        };
+        for (_, result) in results.iter().filter(|(n, _)| *n < 10 || *n > 30) {
+            assert!(result.as_ref().is_ok_and(|written| written.commit.is_some()), "{result:?}");
+        }
+        let seqs: HashSet<_> = done(10..20).map(|result| result.unwrap().message.seq).collect();
+        assert_eq!(seqs.len(), 1, "one message has one place: {seqs:?}");
+        assert_eq!(done(10..20).filter(|result| result.is_ok_and(|written| written.commit.is_some())).count(), 1);
+        let slow = done(20..30).filter(|result| matches!(result, Err(Error::SlowMode { .. }))).count();
+        assert_eq!(slow, 9, "the first of a batch counts for the second");
+        let refused = done(30..31).filter(std::result::Result::is_err).count();
+        let has_nul = stores.at(0).is_alone();
+        assert_eq!(refused, usize::from(!has_nul), "SQLite can hold it, and PostgreSQL says so of it alone");
+        let kept = 10 + 1 + 1 + 9 + u64::from(has_nul);
+        let head = stores.at(0).head(&id).await.unwrap();
+        let first = head.last_seq - kept;
+        assert_eq!(places(&stores, "r", &ann).await, (1..=first + kept).collect::<Vec<_>>());
+        stores.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_send_tried_on_both_instances_at_once_has_one_place() {
     const SENDS: usize = 150;
     for stores in Stores::both().await {
@@ -79,7 +128,7 @@ async fn every_send_tried_on_both_instances_at_once_has_one_place() {
             for instance in 0..4 {
                 let (store, sender) = (stores.at(instance), if n % 2 == 0 { ann.clone() } else { ben.clone() });
                 let draft = draft_as(id.clone(), &n.to_string());
-                tries.spawn(async move { (n, store.append(&room("r"), &sender, draft).await.unwrap()) });
+                tries.spawn(async move { (n, store.send(&room("r"), &sender, draft, None).await.unwrap()) });
             }
         }
         let mut answers = vec![Vec::new(); SENDS];
@@ -119,7 +168,7 @@ async fn membership_changes_that_cross_wait_for_each_other_and_never_in_a_circle
                     0 | 1 => store.change_member(&id, &by, &other, MemberChange::Put(None)).await.map(drop),
                     2 => store.change_member(&id, &by, &other, MemberChange::Remove).await.map(drop),
                     3 => store.read(&id, &other, ReadTo::Head).await.map(drop),
-                    4 => store.append(&id, &by, draft("meanwhile")).await.map(drop),
+                    4 => store.send(&id, &by, draft("meanwhile"), None).await.map(drop),
                     _ => {
                         let new = NewRoom { member_ids: everyone, ..new_room(RoomKind::Group) };
                         store.create_room(&by, new).await.map(drop)
@@ -218,7 +267,7 @@ async fn a_read_position_goes_forward_whatever_overtakes_what() {
         let mut sends = JoinSet::new();
         for n in 0..60 {
             let (store, id, ann) = (stores.at(n), id.clone(), ann.clone());
-            sends.spawn(async move { store.append(&id, &ann, draft("new")).await.map(drop) });
+            sends.spawn(async move { store.send(&id, &ann, draft("new"), None).await.map(drop) });
         }
         sends.join_all().await;
         let mut reads = JoinSet::new();

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::NewestPage;
-use crate::hub::{Reader, UserFeed};
+use super::subscription::Subscriber;
+use crate::hub::UserFeed;
 use crate::model::{Changes, ContentType, Effect, Head, Member, RoomId, Timestamp, UserId};
 use crate::protocol::publication::Change;
 use crate::protocol::{Frame, ServerFrame};
@@ -28,7 +29,11 @@ pub(super) struct State {
     pub(super) members: HashMap<UserId, Slot>,
     pub(super) tickets: u64,
     pub(super) newest: Option<NewestPage>,
-    pub(super) readers: Vec<Arc<Reader>>,
+    pub(super) subscribers: Vec<Arc<Subscriber>>,
+    /// The same as a list that stays as it is, while nobody comes or goes.
+    pub(super) snapshot: Option<Arc<[Arc<Subscriber>]>>,
+    /// Up to which `rev` the log was delivered, or is being delivered.
+    pub(super) delivered: u64,
     pub(super) feeds: HashSet<UserId>,
     /// The `rev` of each user whose read position was told last.
     pub(super) told_read: HashMap<UserId, u64>,
@@ -78,7 +83,9 @@ impl State {
             members: HashMap::new(),
             tickets: 0,
             newest: None,
-            readers: Vec::new(),
+            subscribers: Vec::new(),
+            snapshot: None,
+            delivered: 0,
             feeds: HashSet::new(),
             told_read: HashMap::new(),
             connected: HashSet::new(),
