@@ -8,6 +8,7 @@
 //! - [`store`] is durable truth; [`hub`] is what this instance follows in memory; [`limits`] are buckets.
 //! - [`broker`] tells other instances, [`cache`] and [`presence`] are shared with them; all three over [`redis`].
 //! - [`protocol`] is the wire, to clients and between instances; [`auth`] tells who calls.
+//! - [`operator`] is what an operator does from the terminal beside serving.
 //! - [`outbound`] is HTTP to what the operator has set: key sets, the moderation hook.
 //! - [`model`] is the vocabulary, [`error`] everything that can go wrong.
 

@@ -112,7 +112,7 @@ async fn settings_that_do_not_work_are_named_and_the_rest_is_looked_at_all_the_s
         assert_found(&all, state, named);
     }
     let few = [("DATABASE_URL", url.as_str()), ("JWT_SECRET", SECRET), ("MAX_CONNECTIONS", "4000000000")];
-    assert_found(&few, "warning", "this process may open");
+    assert_found(&few, "warning", "the system grants");
     assert_found(&[("DATABASE_URL", url.as_str())], "warning", "comes in by name");
 }
 

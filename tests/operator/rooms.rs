@@ -231,7 +231,7 @@ async fn an_import_that_is_killed_is_seen_by_nobody_and_goes_on() {
     for to in Place::both().await {
         to.done(&["migrate"]);
         let url = to.url();
-        let arguments = ["import", path.to_str().unwrap(), "--batch", "50"];
+        let arguments = ["import", path.to_str().unwrap(), "--batch", "20"];
         let process = Process::start(&arguments, &[("DATABASE_URL", &url)]);
         eventually("some messages are there", || async {
             (to.numbers("select count(*) from message").await[0][0] > 200).then_some(())

@@ -72,9 +72,11 @@ impl Stores {
     /// Ends every connection that has lain idle for long enough to be tried before it is used again.
     async fn end_connections(&self) {
         let Data::Postgres { database } = &self.data else { panic!("a file has no connections") };
-        let end = "select count(*) from pg_stat_activity
-                   where datname = current_database() and application_name = 'tidings'
-                     and (state_change > clock_timestamp() - interval '100 ms' or pg_terminate_backend(pid))";
+        // First its own ones are found, or PostgreSQL might end those of other databases before it looks whose they are.
+        let end = "with ours as materialized (select pid, state_change from pg_stat_activity
+                       where datname = current_database() and application_name = 'tidings')
+                   select count(*) from ours
+                   where state_change > clock_timestamp() - interval '100 ms' or pg_terminate_backend(pid)";
         eventually("no connection is left", || async {
             let mut shell = Postgres::shared().connect(&database.name).await;
             let left: i64 = sqlx::query_scalar(end).fetch_one(&mut shell).await.unwrap();

@@ -49,7 +49,7 @@ fn check_files(report: &mut Report, connections: u64, files: Option<u64>) {
     match files {
         Some(files) if files < connections + OTHERS => report.warn(
             AREA,
-            format!("MAX_CONNECTIONS is {connections}, and this process may open {files} files"),
+            format!("MAX_CONNECTIONS is {connections}, and the system grants {files} open files"),
             format!("`ulimit -n {}` (LimitNOFILE= in systemd), or a lower MAX_CONNECTIONS", connections + OTHERS),
         ),
         Some(files) => report.ok(AREA, format!("{files} open files are enough for {connections} connections")),
@@ -57,11 +57,12 @@ fn check_files(report: &mut Report, connections: u64, files: Option<u64>) {
     }
 }
 
-/// How many files this process may open; nothing where the system does not say.
+/// How many files the system grants this process if it asks; nothing where it does not say.
 fn open_files() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    match line.split_whitespace().next()? {
+    // After the number that it has until it asks.
+    match line.split_whitespace().nth(1)? {
         "unlimited" => Some(u64::MAX),
         number => number.parse().ok(),
     }

@@ -291,18 +291,22 @@ async fn merge(tx: &mut Connection, room: RoomId, messages: Vec<MessageRecord>) 
     Ok(Merged { new: new.len() as u64, changed: changed.len() as u64, same })
 }
 
+/// Which of these changes, by message and number, is another message's here.
+// One look into the index for each: joined, SQLite would go through all messages for each of them.
+const TAKEN: Sql = of_rows!(
+    "select seq from (
+         select (select m.seq from message m where m.room_id = $1 and m.rev = cast(value ->> 1 as bigint)
+                                               and m.seq <> cast(value ->> 0 as bigint)) as seq",
+    "$2",
+    ") found where seq is not null limit 1"
+);
+
 /// Refuses changes whose number is another message's here.
 async fn refuse_taken(
     tx: &mut Connection,
     room: &RoomId,
     messages: impl Iterator<Item = &MessageRecord>,
 ) -> Result<()> {
-    const TAKEN: Sql = of_rows!(
-        "select m.seq",
-        "$2",
-        "join message m on m.room_id = $1 and m.rev = cast(value ->> 1 as bigint)
-             and m.seq <> cast(value ->> 0 as bigint) limit 1"
-    );
     let rows: Vec<[u64; 2]> = messages.map(|message| [message.seq, message.rev]).collect();
     let Some(row) = tx.query(TAKEN).bind(room.as_str()).bind(encode(&rows)?).fetch_optional().await? else {
         return Ok(());
@@ -450,5 +454,36 @@ async fn pair_of(tx: &mut Connection, record: &RoomRecord) -> Result<String> {
             Err(refused(format!("its two have a room of this key here already: {other}")))
         }
         None => Ok(pair),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::TAKEN;
+    use crate::store::Settings;
+    use crate::store::database::Pool;
+
+    #[tokio::test]
+    async fn sqlite_looks_each_change_up_in_the_index() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = Settings {
+            url: format!("sqlite:{}", folder.path().join("tidings.db").display()),
+            auto_migrate: true,
+            connections: 2,
+            deadline: Duration::from_secs(10),
+            commit_batch: 64,
+            allow_unsafe: false,
+        };
+        let (database, _lock) = crate::store::sqlite::open(&settings).await.expect("a database");
+        let Pool::Sqlite(pool) = &database.readers else { panic!("SQLite") };
+        let explained = AssertSqlSafe(format!("explain query plan {}", TAKEN.sqlite));
+        let plan = sqlx::query(explained).bind("room").bind("[[1, 1]]").fetch_all(pool).await.expect("a plan");
+        let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
+        assert!(steps.iter().any(|step| step.starts_with("SEARCH m USING")), "{steps:#?}");
+        database.close().await;
     }
 }

@@ -222,7 +222,7 @@ async fn a_run_that_is_killed_goes_on_and_comes_to_the_same() {
         import(&whole, &old, &[]);
         cut.done(&["migrate"]);
         let (old_url, url) = (old.url(), cut.url());
-        let arguments = ["import", "--old-database-url", &old_url, "--batch", "100"];
+        let arguments = ["import", "--old-database-url", &old_url, "--batch", "10"];
         let count = "select count(*) from message";
         for least in [1, 2500] {
             let process = Process::start(&arguments, &[("DATABASE_URL", &url)]);
