@@ -89,7 +89,11 @@ export class Claim {
         held();
         return this.#ending.signal.aborted ? undefined : new Promise((release) => (this.#release = () => release(null)));
       };
-      locks.request(lockOf(this.owner), { signal: this.#ending.signal }, hold).catch(() => held());
+      locks.request(lockOf(this.owner), { signal: this.#ending.signal }, hold).catch(() => {
+        // Refused where it is asked from, they are as good as none.
+        if (!this.#ending.signal.aborted) this.locks = undefined;
+        held();
+      });
     });
   }
 

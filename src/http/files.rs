@@ -59,6 +59,8 @@ fn answer(file: EmbeddedFile, headers: &HeaderMap) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -67,7 +69,9 @@ mod tests {
         for name in ["tidings.js", "react.js", "compat/useChatRest.js", "package.json"] {
             assert!(carried.iter().any(|held| held == name), "{name} is missing");
         }
-        let foreign = |name: &str| name.contains("node_modules") || !(name.ends_with(".js") || name == "package.json");
+        let is_module =
+            |name: &str| name == "package.json" || Path::new(name).extension().is_some_and(|end| end == "js");
+        let foreign = |name: &str| name.contains("node_modules") || !is_module(name);
         let left: Vec<_> = carried.iter().filter(|name| foreign(name)).collect();
         assert!(left.is_empty(), "{left:?}");
     }
