@@ -18,6 +18,7 @@ pub(crate) struct Plan {
     program: PathBuf,
     environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
+    quiet: bool,
 }
 
 /// A process that runs until it is dropped.
@@ -31,7 +32,7 @@ impl Child {
     #[expect(clippy::new_ret_no_self, reason = "the child is there once it is started")]
     pub(crate) fn new(program: &Path) -> Plan {
         let command = ["setpriv", "--pdeathsig", "KILL"].map(str::to_owned).to_vec();
-        Plan { command, program: program.to_owned(), environment: Vec::new(), folder: None }
+        Plan { command, program: program.to_owned(), environment: Vec::new(), folder: None, quiet: false }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -98,6 +99,12 @@ impl Plan {
         self
     }
 
+    /// What it says on standard error is for nobody.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
         self
@@ -111,6 +118,9 @@ impl Plan {
             command.current_dir(folder);
         }
         command.stdin(Stdio::null());
+        if self.quiet {
+            command.stderr(Stdio::null());
+        }
         command
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn savings(options: &Options) -> Result<(), Failure> {
         let how = if by_meta { "meta" } else { "the whole list" };
         (format!("{name}, {how}"), false, savings::Case { rooms, by_meta })
     });
-    play("savings", options, &peers, columns::SAVINGS, &cases, |case, peer, options, progress| {
+    play("savings", &options.once(), &peers, columns::SAVINGS, &cases, |case, peer, options, progress| {
         savings::run(*case, peer, options, progress)
     })
 }
@@ -104,14 +104,14 @@ pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
     if options.wants("history") {
         let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
         let cases = [100, options.messages].map(|count| (format!("{count} messages"), false, count));
-        play("growth-history", options, &peers, columns::HISTORY, &cases, |count, peer, options, progress| {
+        play("growth-history", &options.once(), &peers, columns::HISTORY, &cases, |count, peer, options, progress| {
             growth::history::run(*count, peer, options, progress)
         })?;
     }
     if options.wants("watched") {
         let peers = or(&options.peers, &[Peer::TidingsPostgres]);
         let cases = [1_000, 10_000, 100_000].map(|rooms| (format!("{rooms} rooms"), false, rooms));
-        play("growth-watched", options, &peers, columns::WATCHED, &cases, |rooms, peer, options, progress| {
+        play("growth-watched", &options.once(), &peers, columns::WATCHED, &cases, |rooms, peer, options, progress| {
             growth::watched::run(*rooms, peer, options, progress)
         })?;
     }
