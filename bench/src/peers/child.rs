@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 
@@ -25,6 +25,9 @@ pub(crate) struct Plan {
 pub(crate) struct Child {
     child: std::process::Child,
     lines: Receiver<String>,
+    begun: Instant,
+    /// From its start until it said where it listens.
+    pub(crate) listened_after: Option<Duration>,
 }
 
 impl Child {
@@ -46,6 +49,7 @@ impl Child {
             if let Some(at) = line.find("127.0.0.1:")
                 && let Ok(address) = line[at..].trim_end_matches('/').parse()
             {
+                self.listened_after = Some(self.begun.elapsed());
                 return Ok(address);
             }
         }
@@ -126,6 +130,7 @@ impl Plan {
 
     pub(crate) fn start(self, arguments: &[&str]) -> Result<Child, Failure> {
         let mut command = self.command(arguments);
+        let begun = Instant::now();
         let started = command.stdout(Stdio::piped()).spawn();
         let mut child = started.map_err(|error| format!("{}: {error}", self.program.display()))?;
         let (say, lines) = channel();
@@ -135,7 +140,7 @@ impl Plan {
                 BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(say.send(line)));
             });
         }
-        Ok(Child { child, lines })
+        Ok(Child { child, lines, begun, listened_after: None })
     }
 
     /// Runs it to its end.
