@@ -24,11 +24,11 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        self.tasks.spawn(async move {
-            let result = AssertUnwindSafe(task).catch_unwind().await;
+        // Without an `async` block, which would keep room for the task twice: before it begins, and after.
+        self.tasks.spawn(AssertUnwindSafe(task).catch_unwind().map(move |result| {
             // The panic hook has written where and why; this says which task it cost.
             result.inspect_err(|_| tracing::error!(task = name, "a task panicked")).ok()
-        })
+        }))
     }
 
     /// Starts a task that is needed for as long as the service runs: should it panic, it is started again.

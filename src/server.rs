@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-
 use crate::auth::request::Browsers;
 use crate::auth::{self, Auth};
 use crate::broker::Broker;
@@ -140,8 +138,8 @@ impl Server {
         let origins = config.identity.allowed_origins.clone();
         let browsers = Arc::new(Browsers { cookies: cookies(&config, &identity), origins });
         let sockets = ws::route(chat.clone(), auth.clone(), browsers.clone(), lifecycle.clone(), connections);
-        let router = http::router(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
-        let address = serve("HOST and PORT", address, router, door, &lifecycle)?;
+        let site = http::site(http::AppState { chat, auth, browsers }, &config.base_path, sockets, &door);
+        let address = serve("HOST and PORT", address, site, door, &lifecycle)?;
         Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store })
     }
 
@@ -254,7 +252,7 @@ fn screen(config: &Config) -> Result<Screen, ConfigError> {
 fn serve(
     setting: &'static str,
     address: SocketAddr,
-    router: Router,
+    site: http::Site,
     door: http::Door,
     lifecycle: &Lifecycle,
 ) -> Result<SocketAddr, StartError> {
@@ -262,14 +260,14 @@ fn serve(
     let listener = http::listen(address).map_err(failed)?;
     let found = listener.local_addr().map_err(failed)?;
     let serving = lifecycle.clone();
-    lifecycle.spawn("accept", async move { http::serve(listener, router, door, &serving).await });
+    lifecycle.spawn("accept", async move { http::serve(listener, site, door, &serving).await });
     Ok(found)
 }
 
 fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
     // Without a handle, another server of this process counts already, and answers for both.
     let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    serve("METRICS_ADDR", address, router, http::Door::open(head), lifecycle)
+    serve("METRICS_ADDR", address, http::Site::plain(router), http::Door::open(head), lifecycle)
 }
 
 /// The keys of the application's tokens, if they are not a demo's. Before anything is opened: a key that cannot be used

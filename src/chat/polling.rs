@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Cached, Chat};
 use crate::broker::Bucket;
 use crate::error::{Error, Result};
-use crate::hub::{Ending, ListSubscription, Reader, UserFeed};
+use crate::hub::{Ending, Entered, ListSubscription, Reader, UserFeed};
 use crate::model::{Caller, History, Meta, QuotaUse, RoomId, Timestamp, UserId};
 
 /// Rooms in a list at most: the newest.
@@ -48,6 +48,13 @@ pub struct NamedMeta {
     pub cached: Cached,
 }
 
+/// A poll that waits.
+struct Held {
+    until: Instant,
+    reader: Arc<Reader>,
+    _entered: Entered,
+}
+
 impl ListMeta {
     /// Equal as long as nothing changed in the list or in a room of it.
     pub fn etag(&self) -> String {
@@ -60,14 +67,12 @@ impl Chat {
     /// Meta of a room. With a tag and a time to wait: held until it is another, or the time is over.
     pub async fn meta(&self, caller: &Caller, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
         let user = &caller.id;
-        let end = self.end_of(caller, wait, tag);
-        let reader = Arc::new(Reader::of_poll(caller));
-        let _entered = end.map(|_| self.enter(&reader, caller)).transpose()?;
+        let held = self.hold(caller, wait, tag)?;
         // Registered before looking, so that nothing passes between looking and waiting: neither a change of the room
         // nor one of the user's position in it.
-        let _subscriptions = match end {
-            Some(_) => {
-                Some((self.follow(user, room).await?.log.subscribe(&reader), self.0.hub.user(user).subscribe(&reader)))
+        let _subscriptions = match &held {
+            Some(Held { reader, .. }) => {
+                Some((self.follow(user, room).await?.log.subscribe(reader), self.0.hub.user(user).subscribe(reader)))
             }
             None => None,
         };
@@ -88,7 +93,7 @@ impl Chat {
             }
             let meta = Meta { history: Some(history), quota, ..Meta::new(&followed.head, last_read_seq) };
             let answer = NamedMeta { meta, etag, cached: followed.cached };
-            if tag != Some(&answer.etag) || self.is_over(end, &reader).await? {
+            if tag != Some(&answer.etag) || self.is_over(held.as_ref()).await? {
                 answer.cached.count("meta");
                 return Ok(answer);
             }
@@ -104,10 +109,11 @@ impl Chat {
         wait: Duration,
     ) -> Result<ListMeta> {
         let user = &caller.id;
-        let end = self.end_of(caller, wait, tag);
-        let reader = Arc::new(Reader::of_poll(caller));
-        let _entered = end.map(|_| self.enter(&reader, caller)).transpose()?;
-        let _subscription = if end.is_some() { Some(self.list(user).await?.subscribe(&reader)) } else { None };
+        let held = self.hold(caller, wait, tag)?;
+        let _subscription = match &held {
+            Some(Held { reader, .. }) => Some(self.list(user).await?.subscribe(reader)),
+            None => None,
+        };
         let mut floor = tag.and_then(|tag| numbers(tag, &self.history()));
         loop {
             let list = self.list_now(user, named).await?;
@@ -118,30 +124,36 @@ impl Chat {
                 self.check_now(&feed.rooms(), &feed).await?;
                 continue;
             }
-            if tag != Some(list.etag().as_str()) || self.is_over(end, &reader).await? {
+            if tag != Some(list.etag().as_str()) || self.is_over(held.as_ref()).await? {
                 list.cached.count("meta");
                 return Ok(list);
             }
         }
     }
 
-    /// Until when a poll is held, if it is: not beyond the end of its token.
-    fn end_of(&self, caller: &Caller, wait: Duration, tag: Option<&str>) -> Option<Instant> {
-        let waits = tag.is_some() && !wait.is_zero() && !self.0.lifecycle.is_draining();
+    /// Holds a poll, if it is to be held: not beyond the end of its token.
+    fn hold(&self, caller: &Caller, wait: Duration, tag: Option<&str>) -> Result<Option<Held>> {
+        if tag.is_none() || wait.is_zero() || self.0.lifecycle.is_draining() {
+            return Ok(None);
+        }
         let left = caller.expires_at().0.saturating_sub(Timestamp::now().0);
         let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
-        waits.then(|| Instant::now() + wait.min(LONGEST_WAIT).min(left))
+        let until = Instant::now() + wait.min(LONGEST_WAIT).min(left);
+        let reader = Arc::new(Reader::of_poll(caller));
+        let entered = self.enter(&reader, caller)?;
+        Ok(Some(Held { until, reader, _entered: entered }))
     }
 
     /// Waits until something moved, and says whether the time is over or the service stops. Fails if the caller's
     /// access has ended.
-    async fn is_over(&self, end: Option<Instant>, reader: &Reader) -> Result<bool> {
-        let Some(end) = end else { return Ok(true) };
+    async fn is_over(&self, held: Option<&Held>) -> Result<bool> {
+        let Some(Held { until, reader, .. }) = held else { return Ok(true) };
         let over = tokio::select! {
-            woken = timeout_at(end, reader.woken()) => woken.is_err(),
+            woken = timeout_at(*until, reader.woken()) => woken.is_err(),
             () = self.0.lifecycle.draining() => true,
         };
         reader.take();
+        reader.take_list();
         match reader.ending() {
             Some(Ending::Revoked) => Err(Error::TokenRevoked),
             Some(Ending::Suspended) => Err(Error::Suspended),

@@ -1,25 +1,27 @@
 //! What every request goes through and every answer gets: an id, its problem rendered, security headers, CORS, and
 //! a panic turned into a 500. It finds out where the request comes from, and turns away who has too many connections.
+//! All of it is one function around the router: as layers of the router each would be boxed and cloned for every call.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::Request;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
-    REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    ORIGIN, REFERRER_POLICY, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderValue, Method};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tower_http::catch_panic::CatchPanicLayer;
+use futures_util::FutureExt;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tracing::Instrument;
 
-use super::Door;
 use crate::auth::request::Browsers;
 use crate::error::Error;
 use crate::limits::{Client, Peer, TrustedProxies};
@@ -34,35 +36,84 @@ const HSTS: &str = "max-age=31536000";
 /// Names of query parameters that carry tokens elsewhere.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "auth", "bearer"];
 
-pub(super) fn wrap(router: Router, cors: CorsLayer, door: &Door) -> Router {
-    let body = DefaultBodyLimit::max(super::extract::BODY_BYTES);
-    let router = router.layer(body).layer(CatchPanicLayer::custom(|_| panicked())).layer(from_fn(turn_away));
-    // CORS around everything that can refuse: what it does not mark, another site's page cannot read.
-    router.layer(cors).layer(from_fn_with_state(door.proxies.clone(), envelope))
+/// What answers the requests of a listener. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub struct Site {
+    router: TowerToHyperService<Router>,
+    /// The same, for who comes from a page and may be of another site.
+    with_cors: TowerToHyperService<Router>,
+    /// For who is turned away, which a page should be able to read, too.
+    refusing: TowerToHyperService<Router>,
+    proxies: Arc<TrustedProxies>,
+}
+
+impl Site {
+    /// Answers with these routes; browsers are told what pages of other sites may do.
+    pub(super) fn new(router: Router, cors: CorsLayer, proxies: Arc<TrustedProxies>) -> Self {
+        // Around everything that can refuse: what it does not mark, another site's page cannot read.
+        let with_cors = TowerToHyperService::new(router.clone().layer(cors.clone()));
+        let refusing = TowerToHyperService::new(Router::new().fallback(refuse).layer(cors));
+        Self { router: TowerToHyperService::new(router), with_cors, refusing, proxies }
+    }
+
+    /// Answers with these routes, which no page of another site may read.
+    pub fn plain(router: Router) -> Self {
+        Self::new(router, CorsLayer::new(), Arc::default())
+    }
+
+    /// Answers a request, whatever happens.
+    pub async fn answer(self, mut request: Request) -> Response {
+        let id = request_id(request.headers());
+        let client = client(&self.proxies, &request);
+        request.extensions_mut().insert(client);
+        let is_api = request.uri().path().contains("/api/");
+        let span = tracing::info_span!(
+            "request",
+            request.id = %id,
+            client = %client.address,
+            method = %request.method(),
+            path = request.uri().path()
+        );
+        // Within the span, so that what is logged of a refusal says of which call.
+        let answering = async {
+            let answered = AssertUnwindSafe(self.dispatch(request, is_api)).catch_unwind().await;
+            super::problem::render(answered.unwrap_or_else(|_| panicked()), &id)
+        };
+        let mut response = answering.instrument(span).await;
+        if let Ok(id) = HeaderValue::try_from(id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if is_api {
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+        }
+        if response.status() != StatusCode::NOT_MODIFIED {
+            secure(response.headers_mut(), client);
+        }
+        response
+    }
+
+    async fn dispatch(&self, mut request: Request, is_api: bool) -> Response {
+        let is_of_a_page = request.headers().contains_key(ORIGIN);
+        let router = if let Some(error) = turned_away(&request) {
+            request.extensions_mut().insert(error);
+            &self.refusing
+        } else if is_api && !is_of_a_page {
+            &self.router
+        } else {
+            // A file may be kept by a cache between us and many pages, and so always says for which it is.
+            &self.with_cors
+        };
+        router.call(request).await.unwrap_or_else(|never| match never {})
+    }
 }
 
 fn panicked() -> Response {
     Error::internal("answering a request", "the handler panicked").into_response()
 }
 
-async fn envelope(State(proxies): State<Arc<TrustedProxies>>, mut request: Request, next: Next) -> Response {
-    let id = request_id(request.headers());
-    let client = client(&proxies, &request);
-    request.extensions_mut().insert(client);
-    let path = request.uri().path().to_owned();
-    let is_api = path.contains("/api/");
-    let address = client.address;
-    let span = tracing::info_span!("request", request.id = %id, client = %address, method = %request.method(), path);
-    // Within the span, so that what is logged of a refusal says of which call.
-    let answering = async { super::problem::render(next.run(request).await, &id) };
-    let mut response = answering.instrument(span).await;
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID, id);
-    }
-    if is_api {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    }
+/// Says of an answer that it is what it says it is, and in no frame. Not of one that says that nothing has changed: what
+/// the client holds came with it (RFC 9110, section 15.4.5).
+fn secure(headers: &mut HeaderMap, client: Client) {
     if client.by_tls {
         headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
@@ -70,7 +121,6 @@ async fn envelope(State(proxies): State<Arc<TrustedProxies>>, mut request: Reque
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
-    response
 }
 
 fn client(proxies: &TrustedProxies, request: &Request) -> Client {
@@ -99,17 +149,26 @@ fn say_once(peer: IpAddr) {
     });
 }
 
-async fn turn_away(request: Request, next: Next) -> Response {
-    let refused = request.extensions().get::<Peer>().and_then(|peer| peer.refused);
-    let error = match refused {
-        Some(retry_after) => Error::RateLimited { retry_after },
-        None if !is_framed_once(request.headers()) => Error::invalid("transfer-encoding", "is `chunked`, once"),
-        None if has_token(request.uri().query().unwrap_or_default()) => return Error::TokenInUrl.into_response(),
-        None => return next.run(request).await,
-    };
-    // Nothing more is read from a connection that is one too many, or of which it is unsure where its requests end.
+/// Why a request is not even looked at, if it is not.
+fn turned_away(request: &Request) -> Option<Error> {
+    if let Some(retry_after) = request.extensions().get::<Peer>().and_then(|peer| peer.refused) {
+        return Some(Error::RateLimited { retry_after });
+    }
+    if !is_framed_once(request.headers()) {
+        return Some(Error::invalid("transfer-encoding", "is `chunked`, once"));
+    }
+    has_token(request.uri().query().unwrap_or_default()).then_some(Error::TokenInUrl)
+}
+
+/// Answers one who is turned away. Nothing more is read from a connection that is one too many, or of which it is unsure
+/// where its requests end.
+async fn refuse(mut request: Request) -> Response {
+    let error = request.extensions_mut().remove::<Error>().unwrap_or(Error::NotFound);
+    let ends = !matches!(error, Error::TokenInUrl);
     let mut response = error.into_response();
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if ends {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -162,7 +221,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::http::{listen, serve};
+    use crate::http::{Door, listen, serve};
     use crate::lifecycle::Lifecycle;
 
     async fn get(address: std::net::SocketAddr, path: &str) -> String {
@@ -186,11 +245,11 @@ mod tests {
         let both =
             Router::new().route("/panics", axum::routing::get(panics)).route("/works", axum::routing::get(works));
         let door = Door::open(Duration::from_secs(5));
-        let router = wrap(both, CorsLayer::new(), &door);
+        let site = Site::plain(both);
         let (listener, lifecycle) = (listen(([127, 0, 0, 1], 0).into()).expect("a free port"), Lifecycle::default());
         let address = listener.local_addr().expect("an address");
         let serving = lifecycle.clone();
-        lifecycle.spawn("accept", async move { serve(listener, router, door, &serving).await });
+        lifecycle.spawn("accept", async move { serve(listener, site, door, &serving).await });
         let answer = get(address, "/panics").await;
         assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
         assert!(answer.contains("requestId") && !answer.contains("secret"), "{answer}");

@@ -1,13 +1,15 @@
 //! What handlers take: the caller, ids of the path, the query, a JSON body; each with our own errors.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::to_bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use super::AppState;
@@ -69,14 +71,28 @@ impl Timing {
     /// The headers of an answer that came from there.
     pub(super) fn headers(&self, cached: Cached) -> HeaderMap {
         let part = if cached == Cached::Memory { "cache" } else { "db" };
-        let ms = |d: Duration| d.as_secs_f64() * 1000.0;
-        let timing = format!("auth;dur={:.3}, {part};dur={:.3}", ms(self.auth), ms(self.begin.elapsed()));
-        let mut headers = HeaderMap::with_capacity(4);
+        let ms = |d: Duration| (d.as_micros() / 1000, d.as_micros() % 1000);
+        let ((auth, auth_us), (rest, rest_us)) = (ms(self.auth), ms(self.begin.elapsed()));
+        let timing = format!("auth;dur={auth}.{auth_us:03}, {part};dur={rest}.{rest_us:03}");
+        let mut headers = HeaderMap::with_capacity(8);
         headers.insert("x-cache", HeaderValue::from_static(cached.as_str()));
-        if let Ok(timing) = HeaderValue::from_str(&timing) {
+        if let Ok(timing) = HeaderValue::try_from(timing) {
             headers.insert("server-timing", timing);
         }
         headers
+    }
+}
+
+/// The tag the client holds, without its quotes; a proxy may have made it weak (RFC 9110, section 8.8.1).
+pub(super) struct KnownTag(pub(super) Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for KnownTag {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        let value = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let tag = value.trim().trim_start_matches("W/").strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        Ok(Self(tag.map(str::to_owned)))
     }
 }
 
@@ -114,15 +130,15 @@ pub(super) struct Json<T>(pub(super) T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Error;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self> {
+    async fn from_request(request: Request, _state: &S) -> Result<Self> {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         // Nothing is inflated here, so that no body grows beyond what was sent.
         let is_packed = request.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity");
-        let arriving = tokio::time::timeout(BODY_TIME, Bytes::from_request(request, state)).await;
+        let arriving = tokio::time::timeout(BODY_TIME, to_bytes(request.into_body(), BODY_BYTES)).await;
         let arrived = arriving.map_err(|_| Error::invalid("body", "did not arrive in time"))?;
-        let bytes = arrived.map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+        let bytes = arrived.map_err(|error| {
+            if error.into_inner().is::<LengthLimitError>() {
                 Error::TooLarge { what: "the body", limit: format!("{BODY_BYTES} bytes") }
             } else {
                 Error::invalid("body", "did not arrive whole")

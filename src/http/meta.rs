@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::header::ETAG;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::AppState;
-use super::extract::{Authenticated, Path, Query};
+use super::extract::{Authenticated, KnownTag, Path, Query};
 use crate::chat::wait_of;
 use crate::error::{Error, Result};
 use crate::model::RoomId;
@@ -29,10 +29,9 @@ pub(super) async fn show(
     who: Authenticated,
     Path(room): Path<RoomId>,
     Query(poll): Query<Poll>,
-    headers: HeaderMap,
+    KnownTag(tag): KnownTag,
 ) -> Result<Response> {
-    let timing = who.timing();
-    let tag = known_tag(&headers);
+    let (timing, tag) = (who.timing(), tag.as_deref());
     let answer = state.chat.meta(&who.caller, &room, tag, wait_of(poll.wait)?).await?;
     Ok(tagged(tag, &answer.etag, timing.headers(answer.cached), || Json(answer.meta)))
 }
@@ -42,11 +41,10 @@ pub(super) async fn list(
     State(state): State<AppState>,
     who: Authenticated,
     Query(poll): Query<Poll>,
-    headers: HeaderMap,
+    KnownTag(tag): KnownTag,
 ) -> Result<Response> {
-    let timing = who.timing();
+    let (timing, tag) = (who.timing(), tag.as_deref());
     let named = poll.rooms.as_deref().map(named_rooms).transpose()?;
-    let tag = known_tag(&headers);
     let list = state.chat.list_meta(&who.caller, named.as_deref(), tag, wait_of(poll.wait)?).await?;
     let etag = list.etag();
     Ok(tagged(tag, &etag, timing.headers(list.cached), || {
@@ -71,12 +69,6 @@ fn named_rooms(list: &str) -> Result<Vec<RoomId>> {
         return Err(Error::TooLarge { what: "rooms", limit: format!("{NAMED} ids") });
     }
     Ok(rooms)
-}
-
-/// The tag the client holds, without its quotes; a proxy may have made it weak (RFC 9110, section 8.8.1).
-fn known_tag(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(IF_NONE_MATCH)?.to_str().ok()?;
-    value.trim().trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')
 }
 
 fn tagged<B: IntoResponse>(

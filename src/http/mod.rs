@@ -22,6 +22,7 @@ use crate::auth::request::Browsers;
 use crate::chat::Chat;
 use crate::error::Error;
 
+pub use envelope::Site;
 pub use extract::BODY_BYTES;
 pub use serve::{Door, listen, serve};
 
@@ -37,7 +38,7 @@ pub struct AppState {
 }
 
 /// All routes, behind the base path; `ws` answers the WebSocket's.
-pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door: &Door) -> Router {
+pub fn site(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door: &Door) -> Site {
     let cors = envelope::cors(&state.browsers);
     let routes = Router::new()
         .route("/api/chat/ws", ws)
@@ -69,9 +70,9 @@ pub fn router(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(state);
     if base_path.is_empty() {
-        return envelope::wrap(routes, cors, door);
+        return Site::new(routes, cors, door.proxies.clone());
     }
     // As a whole, not route by route: that would leave out the base path with a slash, which is where the page is.
     let nested = Router::new().nest_service(base_path, routes).fallback(async || Error::NotFound);
-    envelope::wrap(nested, cors, door)
+    Site::new(nested, cors, door.proxies.clone())
 }

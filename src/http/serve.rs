@@ -1,19 +1,21 @@
 //! The accept loop. Our own, because axum's has no deadline for a request's head, no caps and a short backlog.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use hyper::service::{Service, service_fn};
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use super::Site;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{Connections, Peer, TrustedProxies};
 
@@ -62,7 +64,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too. A connection
 /// on which no whole head arrives within `door.head` is closed, also one that waits for a further request: a proxy in front
 /// should give up its idle connections first, or a request of it meets a closing one.
-pub async fn serve(listener: TcpListener, router: Router, door: Door, lifecycle: &Lifecycle) {
+pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Lifecycle) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
     loop {
         let accept = async {
@@ -81,7 +83,7 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door, lifecycle:
                     if door.proxies.contain(address) { Ok(None) } else { door.connections.take(address).map(Some) };
                 let peer = Peer { address, refused: place_of_address.as_ref().err().copied() };
                 let head = if peer.refused.is_some() { door.head.min(REFUSED_HEAD) } else { door.head };
-                let serving = serve_connection(stream, peer, router.clone(), head, lifecycle.clone());
+                let serving = serve_connection(stream, peer, site.clone(), head, lifecycle.clone());
                 lifecycle.spawn("http connection", async move {
                     serving.await;
                     drop((place, place_of_address));
@@ -95,17 +97,18 @@ pub async fn serve(listener: TcpListener, router: Router, door: Door, lifecycle:
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: Peer, router: Router, head: Duration, lifecycle: Lifecycle) {
+async fn serve_connection(stream: TcpStream, peer: Peer, site: Site, head: Duration, lifecycle: Lifecycle) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the connection was gone before it began");
         return;
     }
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
-    let answering = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
-        answering.call(request)
+        let answering = site.clone().answer(request);
+        async { Ok::<_, Infallible>(answering.await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);

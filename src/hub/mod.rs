@@ -17,7 +17,7 @@ use dashmap::DashMap;
 pub use feed::{ListSubscription, UserFeed};
 pub use moves::{Moves, Touched};
 pub use present::{Entered, Present};
-pub use reader::{Ending, Inbox, Outlet, Pushed, Reader};
+pub use reader::{Ending, Moved, Outlet, Pushed, Reader};
 pub use room::{Delivery, Lookup, NewestPage, Position, Pull, RoomLog, Since, Subscription};
 
 use crate::model::{RoomId, UserChangeKind, UserId};

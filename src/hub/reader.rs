@@ -17,6 +17,8 @@ const ASIDES: usize = 64;
 pub trait Outlet: Debug + Send + Sync {
     /// Gives it whole frames.
     fn push(&self, frames: &Wire) -> Pushed;
+    /// Takes nothing more: the reader has to end.
+    fn shut(&self);
 }
 
 /// What came of a push.
@@ -62,13 +64,26 @@ pub enum Ending {
 
 /// What moved since the reader last looked.
 #[derive(Debug, Default)]
-pub struct Inbox {
+struct Inbox {
     /// Rooms whose log moved.
+    rooms: HashSet<RoomId>,
+    list: Moved,
+}
+
+/// What moved in the user's room list.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Rooms that moved, came or went.
     pub rooms: HashSet<RoomId>,
-    /// Rooms of the user's list that moved, came or went.
-    pub listed: HashSet<RoomId>,
     /// The list as a whole has to be looked at: a change of it was missed.
     pub relist: bool,
+}
+
+impl Moved {
+    /// Whether nothing moved.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && !self.relist
+    }
 }
 
 impl Reader {
@@ -106,14 +121,20 @@ impl Reader {
         self.wake.notified()
     }
 
-    /// What moved, and forgets it.
-    pub fn take(&self) -> Inbox {
-        std::mem::take(&mut *self.lock())
+    /// The rooms that moved, and forgets them; and whether something moved in the list.
+    pub fn take(&self) -> (HashSet<RoomId>, bool) {
+        let mut inbox = self.lock();
+        (std::mem::take(&mut inbox.rooms), !inbox.list.is_empty())
     }
 
-    /// Writes to its socket, past its task.
-    pub(super) fn push(&self, frames: &Wire) -> Pushed {
-        self.outlet.as_ref().map_or(Pushed::No, |outlet| outlet.push(frames))
+    /// What moved in the list, and forgets it. Until this is asked for, a further move wakes nobody.
+    pub fn take_list(&self) -> Moved {
+        std::mem::take(&mut self.lock().list)
+    }
+
+    /// The way to its socket, past its task.
+    pub(super) fn outlet(&self) -> Option<&Arc<dyn Outlet>> {
+        self.outlet.as_ref()
     }
 
     /// There is something to do.
@@ -129,13 +150,18 @@ impl Reader {
     }
 
     pub(super) fn mark_listed(&self, room: &RoomId) {
-        if self.lock().listed.insert(room.clone()) {
-            self.wake.notify_one();
+        let mut inbox = self.lock();
+        if !inbox.list.rooms.contains(room) {
+            let first = inbox.list.is_empty();
+            inbox.list.rooms.insert(room.clone());
+            if first {
+                self.wake.notify_one();
+            }
         }
     }
 
     pub(super) fn mark_list(&self) {
-        self.lock().relist = true;
+        self.lock().list.relist = true;
         self.wake.notify_one();
     }
 
@@ -143,6 +169,9 @@ impl Reader {
     pub(super) fn end(&self, ending: Ending) {
         // An error says that it has ended already.
         let _ = self.ending.set(ending);
+        if let Some(outlet) = &self.outlet {
+            outlet.shut();
+        }
         self.over.notify_one();
         self.wake.notify_one();
     }
@@ -206,7 +235,7 @@ mod tests {
         for _ in 0..10 {
             (0..ASIDES).for_each(|_| reader.aside(&room, Frame::from_static("{}")));
             reader.mark(&room);
-            assert_eq!(reader.take().rooms.len(), 1, "a reader who is behind looks for what moved");
+            assert_eq!(reader.take().0.len(), 1, "a reader who is behind looks for what moved");
         }
         assert_eq!(reader.take_asides().len(), ASIDES);
         assert!(reader.take_asides().is_empty());

@@ -64,18 +64,14 @@ pub(super) struct Connection<'a> {
 }
 
 /// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
-pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Presented) -> Option<Close> {
+pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Box<Presented>) -> Option<Close> {
     let known = tokio::select! {
         known = Box::pin(authenticate(context, socket, presented)) => known,
         // Who has not said who they are is not waited for.
         () = context.lifecycle.draining() => return Some(Close::DRAIN),
     };
     match known {
-        Ok(Known { caller, session, reader, entered }) => {
-            let mut connection = Connection::new(context, caller, reader, entered);
-            connection.welcome(&session);
-            connection.serve(socket).await
-        }
+        Ok(known) => Connection::welcome(context, *known).serve(socket).await,
         Err(close) => close,
     }
 }
@@ -88,8 +84,12 @@ struct Known {
     entered: Entered,
 }
 
-async fn authenticate(context: &Context, socket: &mut Socket, presented: Presented) -> Result<Known, Option<Close>> {
-    let (id, caller) = match presented {
+async fn authenticate(
+    context: &Context,
+    socket: &mut Socket,
+    presented: Box<Presented>,
+) -> Result<Box<Known>, Option<Close>> {
+    let (id, caller) = match *presented {
         Presented::Token(verified) => (None, verified),
         Presented::Nothing => first_frame(context, socket).await?,
     };
@@ -98,7 +98,7 @@ async fn authenticate(context: &Context, socket: &mut Socket, presented: Present
         let reader = Arc::new(Reader::of_connection(&caller, socket.outlet().clone()));
         let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
-        Ok::<_, Error>(Known { caller, session, reader, entered })
+        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered }))
     };
     match known.await {
         Ok(known) => Ok(known),
@@ -151,7 +151,16 @@ pub(super) fn report(error: &Error) {
 }
 
 impl<'a> Connection<'a> {
-    fn new(context: &'a Context, caller: Caller, reader: Arc<Reader>, entered: Entered) -> Self {
+    /// A connection that begins with its `welcome`.
+    fn welcome(context: &'a Context, known: Known) -> Self {
+        let Known { caller, session, reader, entered } = known;
+        let settings = &context.settings;
+        let welcome = ServerFrame::Welcome {
+            session: &session,
+            history: &context.chat.history(),
+            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            limits: &settings.limits,
+        };
         Self {
             context,
             reader,
@@ -160,7 +169,7 @@ impl<'a> Connection<'a> {
             rooms: HashMap::new(),
             behind: VecDeque::new(),
             watched: None,
-            replies: Vec::new(),
+            replies: vec![welcome.encode()],
             retry: None,
             bucket: context.chat.limits().connection(),
             refusals: 0,
@@ -168,17 +177,6 @@ impl<'a> Connection<'a> {
             pinged: Instant::now(),
             warned: false,
         }
-    }
-
-    fn welcome(&mut self, session: &Session) {
-        let settings = &self.context.settings;
-        let welcome = ServerFrame::Welcome {
-            session,
-            history: &self.context.chat.history(),
-            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
-            limits: &settings.limits,
-        };
-        self.replies.push(welcome.encode());
     }
 
     async fn serve(&mut self, socket: &mut Socket) -> Option<Close> {

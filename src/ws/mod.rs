@@ -34,6 +34,7 @@ use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
 use crate::telemetry;
+use socket::Socket;
 
 /// What connections are given and held to.
 #[derive(Debug, Clone)]
@@ -81,7 +82,7 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
     context.browsers.check_origin(&headers)?;
     let accept = accept_key(&headers)?;
     let offered = Offered::read(&headers)?;
-    let presented = presented(context, &headers, offered.token).await?;
+    let presented = Box::new(presented(context, &headers, offered.token).await?);
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
@@ -93,7 +94,7 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
         serve(context, on_upgrade, presented).await;
         drop(place);
     };
-    lifecycle.spawn("connection", serving.instrument(tracing::info_span!("connection")));
+    lifecycle.spawn("connection", serving.in_current_span());
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -112,19 +113,22 @@ fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
     place.map_err(|retry_after| Error::RateLimited { retry_after })
 }
 
-async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Presented) {
-    let Ok(upgraded) = on_upgrade.await else { return };
-    // Taken back from hyper, whose own read buffer would else stay for as long as the connection.
-    let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-    let mut socket = socket::Socket::new(parts.io.into_inner(), &parts.read_buf, &context.settings);
-    drop(parts.read_buf);
+/// Serves a connection. What happens once, before and after its life, is boxed: its task does not keep room for it.
+async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>) {
+    let Some(mut socket) = Box::pin(take_back(on_upgrade, &context.settings)).await else { return };
     let _open = Open::count();
     let close = match context.places.clone().try_acquire_owned() {
         Ok(_place) => connection::run(&context, &mut socket, presented).await,
         Err(_) => Some(Close::OVERLOADED),
     };
     tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
-    socket.close(close).await;
+    Box::pin(socket.close(close)).await;
+}
+
+/// Takes the socket back from hyper, whose own read buffer would else stay for as long as the connection.
+async fn take_back(on_upgrade: OnUpgrade, settings: &Settings) -> Option<Socket> {
+    let parts = on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some(Socket::new(parts.io.into_inner(), &parts.read_buf, settings))
 }
 
 /// Counts a connection for as long as it lives, however it ends.

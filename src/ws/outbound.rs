@@ -9,7 +9,7 @@ use super::connection::{Connection, report};
 use super::socket::Socket;
 use crate::chat::{CatchUp, ListMeta};
 use crate::error::{Error, Result};
-use crate::hub::{Ending, Inbox, Position, Pull};
+use crate::hub::{Ending, Moved, Position, Pull};
 use crate::model::RoomId;
 use crate::protocol::{Close, Frame, RoomMeta, ServerFrame};
 
@@ -88,15 +88,13 @@ impl Connection<'_> {
 
     /// Takes note of what moved.
     fn absorb(&mut self) {
-        let Inbox { rooms, listed, relist } = self.reader.take();
+        let (rooms, is_listed) = self.reader.take();
         for room in rooms {
             if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
                 self.behind.push_back(room);
             }
         }
-        if let Some(watched) = self.watched.as_mut().filter(|_| relist || !listed.is_empty()) {
-            watched.moved.extend(listed);
-            watched.relist |= relist;
+        if let Some(watched) = self.watched.as_mut().filter(|_| is_listed) {
             watched.due.get_or_insert_with(|| Instant::now() + GATHER);
         }
         if self.retry.is_some_and(|at| at <= Instant::now()) {
@@ -143,6 +141,9 @@ impl Connection<'_> {
             return;
         }
         watched.due = None;
+        let Moved { rooms, relist } = self.reader.take_list();
+        watched.moved.extend(rooms);
+        watched.relist |= relist;
         if std::mem::take(&mut watched.relist) {
             // A change of the list was missed: what was told and what is there now, all of it.
             watched.moved.extend(watched.told.keys().cloned());

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::hub::{self, Pushed};
@@ -13,14 +14,21 @@ use crate::protocol::Wire;
 
 #[derive(Debug)]
 pub(super) struct Outlet {
+    waiting: Mutex<Waiting>,
     stream: TcpStream,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
     /// What waits to be written. The front one may be the rest of something.
-    waiting: Mutex<VecDeque<Wire>>,
+    frames: VecDeque<Wire>,
+    /// Whether nobody but the task may write any more.
+    shut: bool,
 }
 
 impl Outlet {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, waiting: Mutex::default() }
+        Self { waiting: Mutex::default(), stream }
     }
 
     /// The socket, to be read from.
@@ -31,13 +39,13 @@ impl Outlet {
     /// Takes whole frames, and writes what the kernel takes at once. An error says that the peer is gone.
     pub(super) fn put(&self, frames: Wire) -> io::Result<()> {
         let mut waiting = self.lock();
-        waiting.push_back(frames);
-        self.drain(&mut waiting).map(drop)
+        waiting.frames.push_back(frames);
+        self.drain(&mut waiting.frames).map(drop)
     }
 
     /// Waits until everything is written.
     pub(super) async fn flush(&self) -> io::Result<()> {
-        while !self.drain(&mut self.lock())? {
+        while !self.drain(&mut self.lock().frames)? {
             self.stream.writable().await?;
         }
         Ok(())
@@ -58,7 +66,7 @@ impl Outlet {
         Ok(true)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Wire>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         // No code here can panic while it holds the lock half way through a change.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,17 +75,22 @@ impl Outlet {
 impl hub::Outlet for Outlet {
     fn push(&self, frames: &Wire) -> Pushed {
         let mut waiting = self.lock();
-        if !waiting.is_empty() {
+        if waiting.shut || !waiting.frames.is_empty() {
             return Pushed::No;
         }
-        match self.stream.try_write(frames) {
+        // Past tokio, which keeps a note of its own of whether a socket takes more; the task finds out when it writes.
+        match SockRef::from(&self.stream).send(frames) {
             Ok(written) if written == frames.len() => Pushed::Whole,
             Ok(written) => {
-                waiting.push_back(frames.slice(written..));
+                waiting.frames.push_back(frames.slice(written..));
                 Pushed::Part
             }
             // Full, or gone: the reader finds out which.
             Err(_) => Pushed::No,
         }
+    }
+
+    fn shut(&self) {
+        self.lock().shut = true;
     }
 }

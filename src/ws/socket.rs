@@ -20,8 +20,9 @@ use super::outlet::Outlet;
 use crate::protocol::{Close, Frame, wire};
 
 /// tungstenite allocates its read buffer at once and clears it before each read: its default of 128 KiB would be
-/// nearly all the memory and half the CPU of a connection.
-const READ_BUFFER: usize = 1 << 10;
+/// nearly all the memory and half the CPU of a connection. Most frames of clients are shorter than this; a longer one gets
+/// a buffer of its length.
+const READ_BUFFER: usize = 512;
 /// A ping without anything in it (RFC 6455, section 5.5.2).
 const PING: &[u8] = &[0x89, 0];
 /// How long the peer has to take our close frame and answer it.

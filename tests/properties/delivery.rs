@@ -70,6 +70,8 @@ impl Outlet for Peer {
         taken.rest.extend_from_slice(&frames[part..]);
         if part < frames.len() { Pushed::Part } else { Pushed::Whole }
     }
+
+    fn shut(&self) {}
 }
 
 fn caller(name: &str) -> Caller {
@@ -189,13 +191,13 @@ async fn who_is_up_to_date_is_pushed_to_and_who_leaves_gets_nothing_more() {
     let subscription = log.subscribe(&reader);
     commit(1);
     assert_eq!(peer.revs(), Vec::<u64>::new(), "who has not said where they are is only told that something moved");
-    assert!(reader.take().rooms.contains(&room));
+    assert!(reader.take().0.contains(&room));
     subscription.move_to(Position { cursor: 1, joined_seq: 1 });
     subscription.go_live();
     commit(2);
     commit(3);
     assert_eq!(peer.revs(), [2, 3]);
-    assert!(reader.take().rooms.is_empty(), "and its task was left alone");
+    assert!(reader.take().0.is_empty(), "and its task was left alone");
     assert_eq!(subscription.pause().cursor, 3);
     commit(4);
     assert_eq!(peer.revs(), [2, 3], "whoever reads by themselves is not pushed to");

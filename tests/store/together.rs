@@ -105,7 +105,7 @@ async fn sends_done_together_count_on_each_other_and_one_the_database_refuses_is
         assert_eq!(done(10..20).filter(|result| result.is_ok_and(|written| written.commit.is_some())).count(), 1);
         let slow = done(20..30).filter(|result| matches!(result, Err(Error::SlowMode { .. }))).count();
         assert_eq!(slow, 9, "the first of a batch counts for the second");
-        let refused = done(30..31).filter(|result| result.is_err()).count();
+        let refused = done(30..31).filter(std::result::Result::is_err).count();
         let has_nul = stores.at(0).is_alone();
         assert_eq!(refused, usize::from(!has_nul), "SQLite can hold it, and PostgreSQL says so of it alone");
         let kept = 10 + 1 + 1 + 9 + u64::from(has_nul);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::delivery::Batch;
-use crate::hub::{Pushed, Reader, RoomLog};
+use crate::hub::{Outlet, Pushed, Reader, RoomLog};
 use crate::model::{RoomId, UserId};
 
 /// How far a subscription has come.
@@ -16,11 +16,13 @@ pub struct Position {
     pub joined_seq: u64,
 }
 
-/// One who reads a room, as the room's log knows them.
+/// One who reads a room, as the room's log knows them. What a push needs stands together: in a large room each is found
+/// anew in memory, and that costs more than all else here.
 #[derive(Debug)]
 pub(super) struct Subscriber {
-    reader: Arc<Reader>,
     state: Mutex<State>,
+    outlet: Option<Arc<dyn Outlet>>,
+    reader: Arc<Reader>,
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +45,11 @@ impl Subscriber {
             if state.position.cursor >= batch.rev {
                 return;
             }
-            if state.position.cursor == batch.after && self.may_be_pushed(batch, state.position.joined_seq) {
-                match self.reader.push(&batch.frames) {
+            if let Some(outlet) = &self.outlet
+                && state.position.cursor == batch.after
+                && self.may_be_pushed(batch, state.position.joined_seq)
+            {
+                match outlet.push(&batch.frames) {
                     Pushed::Whole => {
                         state.position.cursor = batch.rev;
                         return;
@@ -64,9 +69,8 @@ impl Subscriber {
 
     /// Whether all of a batch is for this reader. Who left in it, and who may not see all of it, reads it themselves.
     fn may_be_pushed(&self, batch: &Batch, joined_seq: u64) -> bool {
-        self.reader.ending().is_none()
-            && batch.for_joined_by.is_none_or(|lowest| joined_seq <= lowest)
-            && !batch.left.contains(self.reader.user())
+        batch.for_joined_by.is_none_or(|lowest| joined_seq <= lowest)
+            && (batch.left.is_empty() || !batch.left.contains(self.reader.user()))
     }
 
     /// Whatever is under way: they read on themselves.
@@ -125,7 +129,8 @@ impl Drop for Subscription {
 impl RoomLog {
     /// Wakes a reader, or pushes to it once it is live, until the subscription is dropped.
     pub fn subscribe(self: &Arc<Self>, reader: &Arc<Reader>) -> Subscription {
-        let subscriber = Arc::new(Subscriber { reader: reader.clone(), state: Mutex::default() });
+        let outlet = reader.outlet().cloned();
+        let subscriber = Arc::new(Subscriber { state: Mutex::default(), outlet, reader: reader.clone() });
         let mut state = self.lock();
         state.subscribers.push(subscriber.clone());
         state.snapshot = None;
