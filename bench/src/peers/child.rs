@@ -23,7 +23,7 @@ pub(crate) struct Plan {
 
 /// A process that runs until it is dropped.
 pub(crate) struct Child {
-    child: std::process::Child,
+    process: std::process::Child,
     lines: Receiver<String>,
     begun: Instant,
     /// From its start until it said where it listens.
@@ -39,7 +39,7 @@ impl Child {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Waits for the line that names the address, `… 127.0.0.1:8080`.
@@ -61,11 +61,11 @@ impl Child {
     }
 
     fn end(&mut self, signal: &str) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let process = self.child.id().to_string();
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let process = self.process.id().to_string();
             drop(Command::new("kill").args(["-s", signal, &process]).stderr(Stdio::null()).status());
         }
-        drop(self.child.wait());
+        drop(self.process.wait());
     }
 }
 
@@ -132,15 +132,15 @@ impl Plan {
         let mut command = self.command(arguments);
         let begun = Instant::now();
         let started = command.stdout(Stdio::piped()).spawn();
-        let mut child = started.map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let mut process = started.map_err(|error| format!("{}: {error}", self.program.display()))?;
         let (say, lines) = channel();
-        if let Some(output) = child.stdout.take() {
+        if let Some(output) = process.stdout.take() {
             // Reads to the end, so that the server never waits for a reader.
             std::thread::spawn(move || {
                 BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(say.send(line)));
             });
         }
-        Ok(Child { child, lines, begun, listened_after: None })
+        Ok(Child { process, lines, begun, listened_after: None })
     }
 
     /// Runs it to its end.
