@@ -99,6 +99,11 @@ impl Options {
         Self { pin: Some(self.pin.unwrap_or(pinned && several)), ..self.clone() }
     }
 
+    /// The same in one round, for what takes long and is compared with itself.
+    pub(crate) fn once(&self) -> Self {
+        Self { rounds: 1, ..self.clone() }
+    }
+
     /// The same without Redis.
     pub(crate) fn without_redis(&self) -> Self {
         Self { redis: false, ..self.clone() }

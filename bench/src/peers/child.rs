@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Failure;
 
@@ -18,12 +18,16 @@ pub(crate) struct Plan {
     program: PathBuf,
     environment: Vec<(String, String)>,
     folder: Option<PathBuf>,
+    quiet: bool,
 }
 
 /// A process that runs until it is dropped.
 pub(crate) struct Child {
-    child: std::process::Child,
+    process: std::process::Child,
     lines: Receiver<String>,
+    begun: Instant,
+    /// From its start until it said where it listens.
+    pub(crate) listened_after: Option<Duration>,
 }
 
 impl Child {
@@ -31,11 +35,11 @@ impl Child {
     #[expect(clippy::new_ret_no_self, reason = "the child is there once it is started")]
     pub(crate) fn new(program: &Path) -> Plan {
         let command = ["setpriv", "--pdeathsig", "KILL"].map(str::to_owned).to_vec();
-        Plan { command, program: program.to_owned(), environment: Vec::new(), folder: None }
+        Plan { command, program: program.to_owned(), environment: Vec::new(), folder: None, quiet: false }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
     /// Waits for the line that names the address, `… 127.0.0.1:8080`.
@@ -45,6 +49,7 @@ impl Child {
             if let Some(at) = line.find("127.0.0.1:")
                 && let Ok(address) = line[at..].trim_end_matches('/').parse()
             {
+                self.listened_after = Some(self.begun.elapsed());
                 return Ok(address);
             }
         }
@@ -56,11 +61,11 @@ impl Child {
     }
 
     fn end(&mut self, signal: &str) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let process = self.child.id().to_string();
+        if matches!(self.process.try_wait(), Ok(None)) {
+            let process = self.process.id().to_string();
             drop(Command::new("kill").args(["-s", signal, &process]).stderr(Stdio::null()).status());
         }
-        drop(self.child.wait());
+        drop(self.process.wait());
     }
 }
 
@@ -98,6 +103,12 @@ impl Plan {
         self
     }
 
+    /// What it says on standard error is for nobody.
+    pub(crate) fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
+    }
+
     pub(crate) fn within(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.to_owned());
         self
@@ -111,21 +122,25 @@ impl Plan {
             command.current_dir(folder);
         }
         command.stdin(Stdio::null());
+        if self.quiet {
+            command.stderr(Stdio::null());
+        }
         command
     }
 
     pub(crate) fn start(self, arguments: &[&str]) -> Result<Child, Failure> {
         let mut command = self.command(arguments);
+        let begun = Instant::now();
         let started = command.stdout(Stdio::piped()).spawn();
-        let mut child = started.map_err(|error| format!("{}: {error}", self.program.display()))?;
+        let mut process = started.map_err(|error| format!("{}: {error}", self.program.display()))?;
         let (say, lines) = channel();
-        if let Some(output) = child.stdout.take() {
+        if let Some(output) = process.stdout.take() {
             // Reads to the end, so that the server never waits for a reader.
             std::thread::spawn(move || {
                 BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(say.send(line)));
             });
         }
-        Ok(Child { child, lines })
+        Ok(Child { process, lines, begun, listened_after: None })
     }
 
     /// Runs it to its end.

@@ -53,9 +53,8 @@ fn postgres(folder: &Path) -> Result<(Child, u16), Failure> {
     begin("initdb")?.run(&["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D", data])?;
     let port = free_port()?;
     let number = port.to_string();
-    let settings =
-        ["-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-c", "log_min_messages=fatal"];
-    let child = begin("postgres")?.start(&[&["-D", data, "-p", &number], &settings[..]].concat())?;
+    let settings = ["-k", "", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"];
+    let child = begin("postgres")?.quiet().start(&[&["-D", data, "-p", &number], &settings[..]].concat())?;
     listening(port, "PostgreSQL")?;
     Ok((child, port))
 }

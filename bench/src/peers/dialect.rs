@@ -130,7 +130,7 @@ impl Dialect {
 /// What other peers relay: a frame as Tidings would make it.
 fn payload(run: u32, number: u64, room: &str, seq: u64, content: &str) -> String {
     format!(
-        r##"{{"type":"message","roomId":"{room}","message":{{"id":"{run:08x}-0000-7000-8000-{number:012x}","roomId":"{room}","seq":{seq},"rev":{seq},"senderId":"writer0","senderName":null,"senderAvatarUrl":null,"content":"#{number} {content}","contentType":"TEXT","metadata":null,"replyTo":null,"reactions":[],"moderation":null,"createdAt":"2026-11-22T10:00:00.000001Z","editedAt":null,"deletedAt":null}}}}"##
+        r##"{{"type":"message","roomId":"{room}","message":{{"id":"{run:08x}-0000-7000-8000-{number:012x}","roomId":"{room}","seq":{seq},"rev":{seq},"senderId":"writer0","senderName":"Person writer0","senderAvatarUrl":null,"content":"#{number} {content}","contentType":"TEXT","metadata":null,"replyTo":null,"reactions":[],"moderation":null,"createdAt":"2026-11-22T10:00:00.000001Z","editedAt":null,"deletedAt":null}}}}"##
     )
 }
 

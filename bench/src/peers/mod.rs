@@ -8,6 +8,7 @@ mod others;
 mod tidings;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use tempfile::TempDir;
@@ -62,10 +63,7 @@ pub(crate) struct Server {
 enum Kept {
     Tidings(Box<Tidings>),
     /// In this order: the process ends before its folder goes.
-    Child(
-        #[expect(dead_code, reason = "kept until dropped")] Child,
-        #[expect(dead_code, reason = "kept until dropped")] Option<TempDir>,
-    ),
+    Child(Child, #[expect(dead_code, reason = "kept until dropped")] Option<TempDir>),
 }
 
 impl Server {
@@ -120,6 +118,14 @@ impl Server {
         (1..instances).try_for_each(|_| tidings.add_instance())?;
         self.processes = tidings.processes();
         Ok(())
+    }
+
+    /// From its start until it said where it listens, if it says so.
+    pub(crate) fn listened_after(&self) -> Option<Duration> {
+        match &self.kept {
+            Kept::Tidings(tidings) => tidings.listened_after(),
+            Kept::Child(child, _) => child.listened_after,
+        }
     }
 
     /// All its instances.

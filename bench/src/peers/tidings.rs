@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -104,6 +104,11 @@ impl Tidings {
         let count = self.instances.len();
         self.instances.drain(..).for_each(|instance| instance.child.stop());
         (0..count).try_for_each(|_| self.add_instance())
+    }
+
+    /// How long the first instance took to listen.
+    pub(crate) fn listened_after(&self) -> Option<Duration> {
+        self.instances[0].child.listened_after
     }
 
     /// The first instance.

@@ -8,4 +8,4 @@ mod table;
 pub(crate) use figures::{Figures, Sample};
 pub(crate) use picture::picture;
 pub(crate) use results::{Machine, Results, said};
-pub(crate) use table::{Column, table};
+pub(crate) use table::{Column, growth, table};

@@ -88,38 +88,84 @@ fn grouped(value: f64) -> String {
     text
 }
 
+/// All samples of one case, by peer.
+struct Case<'a> {
+    name: &'a str,
+    all: Vec<&'a Sample>,
+    peers: BTreeMap<&'a str, Vec<&'a Sample>>,
+}
+
+impl<'a> Case<'a> {
+    /// In the order in which they were measured.
+    fn all(samples: &'a [Sample]) -> Vec<Self> {
+        let mut names: Vec<&str> = samples.iter().map(|sample| sample.case.as_str()).collect();
+        names.dedup();
+        let case = |name| {
+            let all: Vec<&Sample> = samples.iter().filter(|sample| sample.case == name).collect();
+            let mut peers: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+            for sample in &all {
+                peers.entry(&sample.peer).or_default().push(sample);
+            }
+            Self { name, all, peers }
+        };
+        names.into_iter().map(case).collect()
+    }
+
+    fn has(&self, column: Column) -> bool {
+        self.peers.values().any(|of| column.spread_of(of, &self.all).is_some())
+    }
+
+    fn cells(&self, peer: &str, columns: &[Column]) -> Vec<String> {
+        let of = self.peers.get(peer).map(Vec::as_slice).unwrap_or_default();
+        columns.iter().map(|column| column.cell(of, &self.all)).collect()
+    }
+
+    /// From the least of this column to the most.
+    fn ordered(&self, by: Column) -> Vec<&'a str> {
+        let value = |of: &[&Sample]| by.spread_of(of, &self.all).map_or(f64::INFINITY, |spread| spread.median);
+        let mut peers: Vec<(&str, f64)> = self.peers.iter().map(|(peer, of)| (*peer, value(of))).collect();
+        peers.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+        peers.into_iter().map(|(peer, _)| peer).collect()
+    }
+}
+
 /// A table of Markdown for each case, peers in the order of the first column.
 pub(crate) fn table(samples: &[Sample], columns: &[Column]) -> String {
     let mut text = String::new();
-    let mut cases: Vec<&str> = samples.iter().map(|sample| sample.case.as_str()).collect();
-    cases.dedup();
-    for case in cases {
-        let all: Vec<&Sample> = samples.iter().filter(|sample| sample.case == case).collect();
-        let mut peers: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
-        for sample in &all {
-            peers.entry(&sample.peer).or_default().push(sample);
-        }
-        let columns: Vec<&Column> =
-            columns.iter().filter(|column| peers.values().any(|of| column.spread_of(of, &all).is_some())).collect();
+    for case in Case::all(samples) {
+        let columns: Vec<Column> = columns.iter().copied().filter(|column| case.has(*column)).collect();
         let Some(first) = columns.first() else { continue };
-        let mut rows: Vec<_> = peers.into_iter().collect();
-        rows.sort_by(|(_, a), (_, b)| {
-            let value = |of: &Vec<&Sample>| first.spread_of(of, &all).map_or(f64::INFINITY, |spread| spread.median);
-            value(a).total_cmp(&value(b))
-        });
-        let mut lines =
-            vec![std::iter::once(case).chain(columns.iter().map(|column| column.title)).map(str::to_owned).collect()];
-        lines.push(vec!["---".to_owned(); columns.len() + 1]);
-        for (peer, of) in rows {
-            let cells = columns.iter().map(|column| column.cell(&of, &all));
-            lines.push(std::iter::once(peer.to_owned()).chain(cells).collect::<Vec<String>>());
-        }
-        for line in lines {
-            text.extend(["| ", &line.join(" | "), " |\n"]);
-        }
-        text.push('\n');
+        let head = std::iter::once(case.name).chain(columns.iter().map(|column| column.title)).map(str::to_owned);
+        let row = |peer: &str| [vec![peer.to_owned()], case.cells(peer, &columns)].concat();
+        text += &markdown(head.collect(), case.ordered(*first).into_iter().map(row).collect());
     }
     text
+}
+
+/// One table of all cases, for what is compared with itself.
+pub(crate) fn growth(samples: &[Sample], columns: &[Column]) -> String {
+    let cases = Case::all(samples);
+    let columns: Vec<Column> =
+        columns.iter().copied().filter(|column| cases.iter().any(|case| case.has(*column))).collect();
+    let mut peers: Vec<&str> = cases.iter().flat_map(|case| case.peers.keys().copied()).collect();
+    peers.sort_unstable();
+    peers.dedup();
+    let mut rows = Vec::new();
+    for peer in peers {
+        for case in cases.iter().filter(|case| case.peers.contains_key(peer)) {
+            rows.push([vec![peer.to_owned(), case.name.to_owned()], case.cells(peer, &columns)].concat());
+        }
+    }
+    markdown(
+        ["peer", "with"].into_iter().chain(columns.iter().map(|column| column.title)).map(str::to_owned).collect(),
+        rows,
+    )
+}
+
+fn markdown(head: Vec<String>, rows: Vec<Vec<String>>) -> String {
+    let rule = vec!["---".to_owned(); head.len()];
+    let lines = [head, rule].into_iter().chain(rows).map(|line| format!("| {} |\n", line.join(" | ")));
+    lines.collect::<String>() + "\n"
 }
 
 #[cfg(test)]
@@ -142,6 +188,17 @@ mod tests {
         assert_eq!(
             text,
             "| A | cpu | x floor |\n| --- | --- | --- |\n| floor | 3.00 (2.00–4.00) | 1.00 |\n| x | 3.50 (3.00–4.00) | 1.25 |\n\n"
+        );
+    }
+
+    #[test]
+    fn growth_is_one_table_by_peer() {
+        let mut more = sample("x", 1, 5.0);
+        more.case = "B".into();
+        let text = growth(&[sample("floor", 1, 2.0), sample("x", 1, 3.0), more], &[Column::median("cpu", "cpu")]);
+        assert_eq!(
+            text,
+            "| peer | with | cpu |\n| --- | --- | --- |\n| floor | A | 2.00 |\n| x | A | 3.00 |\n| x | B | 5.00 |\n\n"
         );
     }
 

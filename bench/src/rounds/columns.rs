@@ -46,6 +46,7 @@ pub(super) const IDLE: &[Column] = &[
     Column::median("CPU µs/connect", "again_us"),
     Column::median("CPU µs/s when idle", "idle_us_per_s"),
     Column::median("MiB at rest", "at_rest_mib"),
+    Column::median("ms until it listens", "listening_ms"),
     Column::median("client cores", "client_cores"),
     Column::most("others' cores", "others_cores"),
     Column::most("closed", "closed"),

@@ -44,6 +44,8 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let count = connections as f64;
     let mut figures = Figures::new();
     figures.set("bytes_per_connection", (occupied as f64 - at_rest as f64) / count);
+    let listened_after = stage.server.listened_after();
+    figures.set_some("listening_ms", listened_after.map(|after| after.as_secs_f64() * 1e3));
     figures.set("at_rest_mib", at_rest as f64 / f64::from(1 << 20));
     figures.set("connects_per_s", count / first.seconds);
     figures.set("connect_us", first.servers.total * 1e6 / count);

@@ -30,5 +30,5 @@ pub(crate) const INSTANCES: [(&str, Case); 4] = [
 ];
 
 const fn case(rooms: usize, members: usize, per_second: f64) -> Case {
-    Case { rooms, members, rate: Rate::Open(per_second), writers: 20, instances: 1, redis: true, pinned: false }
+    Case { rooms, members, rate: Rate::Open(per_second), writers: 8, instances: 1, redis: true, pinned: false }
 }
