@@ -94,6 +94,9 @@ pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Li
                     serving.await;
                     drop((place, place_of_address));
                 });
+                // One, and then everybody else's turn: when thousands come back at once, those who are here are served
+                // meanwhile, and the kernel holds the others.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

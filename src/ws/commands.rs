@@ -107,13 +107,13 @@ impl Connection<'_> {
         let subscription = self.context.chat.watch(&self.reader).await?;
         let list = self.context.chat.listed(&self.caller.id, None).await?;
         self.ok(id);
-        self.watched = Some(Watched {
+        self.watched = Some(Box::new(Watched {
             _subscription: subscription,
             told: std::collections::HashMap::new(),
             moved: std::collections::HashSet::new(),
             relist: false,
             due: None,
-        });
+        }));
         self.tell_list(list, true);
         Ok(())
     }

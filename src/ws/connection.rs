@@ -51,7 +51,7 @@ pub(super) struct Connection<'a> {
     pub(super) rooms: HashMap<RoomId, Subscription>,
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
-    pub(super) watched: Option<Watched>,
+    pub(super) watched: Option<Box<Watched>>,
     /// Answers, in the order of what they answer. At most those of one frame wait: the next is read after them.
     pub(super) replies: Vec<Frame>,
     /// When a read that failed is tried again.

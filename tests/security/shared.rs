@@ -34,8 +34,10 @@ async fn two_instances_give_a_user_what_one_would_and_little_more() {
             reply.problem(429, "rate_limited");
         }
     }
-    // Eight at once, two a second since then, and what was under way when the bucket was found empty.
-    let most = 8 + 2 * (begin.elapsed().as_secs() + 1) + 2;
+    // Eight at once, two a second since then, what was under way when the bucket was found empty, and what a Redis on a
+    // busy machine did not answer in time.
+    let alone = cluster.metric(TAKES, &["unanswered"]).await + cluster.metric(TAKES, &["not_asked"]).await;
+    let most = 8 + 2 * (begin.elapsed().as_secs() + 1) + 2 + alone;
     assert!(taken >= 8 && taken <= most, "{taken} of at most {most}");
     assert!(waits.iter().all(|wait| (1..=5).contains(wait)), "{waits:?}");
     assert!(cluster.metric(TAKES, &["over"]).await > 0, "nobody was over the limit of both");
@@ -50,7 +52,8 @@ async fn two_instances_give_a_user_what_one_would_and_little_more() {
         let reply = cluster.api(turn % 2, "ben").post("/api/chat/rooms/garden/read", json!({ "seq": 1 })).await;
         changed += u64::from(reply.status == 200);
     }
-    let most = 4 + begin.elapsed().as_secs() + 1 + 2;
+    let alone = cluster.metric(TAKES, &["unanswered"]).await + cluster.metric(TAKES, &["not_asked"]).await;
+    let most = 4 + begin.elapsed().as_secs() + 1 + 2 + alone;
     assert!(changed >= 4 && changed <= most, "{changed} of at most {most} changes");
 }
 
