@@ -11,7 +11,8 @@ use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, growth as grown, table};
 use crate::scenario::{fan_out, growth, idle, polls, savings, sends, storm};
 
-use crate::{Failure, Options};
+use crate::Failure;
+use crate::options::{Options, cores};
 
 /// Who can relay messages.
 const RELAYS: &[Peer] =
@@ -186,8 +187,7 @@ fn shown(scenario: &str, samples: &[Sample], columns: &[Column]) -> String {
 fn prepare(options: &Options) -> Result<Option<Child>, Failure> {
     let pins = options.pins();
     let own = std::process::id().to_string();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let all = format!("0-{}", cores.max(2) - 1);
+    let all = format!("0-{}", cores() - 1);
     let wanted = pins.client.unwrap_or(&all);
     drop(std::process::Command::new("taskset").args(["-cp", wanted, &own]).output());
     let Some(server) = pins.server.filter(|_| pins.awake) else { return Ok(None) };
