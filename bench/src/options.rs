@@ -1,6 +1,7 @@
 //! What the command line says.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,6 +11,12 @@ use crate::peers::Peer;
 
 /// Where results are kept.
 pub(crate) const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results");
+
+/// How many cores there are, of which the load may have left itself only one.
+pub(crate) fn cores() -> usize {
+    static CORES: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    *CORES
+}
 
 /// What all scenarios understand; each takes what concerns it.
 #[derive(Debug, Clone, Args)]
@@ -95,8 +102,7 @@ pub(crate) struct Pins {
 impl Options {
     /// The same, pinned as the scenario has it unless the command line says something else.
     pub(crate) fn pinned_unless_told(&self, pinned: bool) -> Self {
-        let several = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
-        Self { pin: Some(self.pin.unwrap_or(pinned && several)), ..self.clone() }
+        Self { pin: Some(self.pin.unwrap_or(pinned && cores() > 1)), ..self.clone() }
     }
 
     /// The same in one round, for what takes long and is compared with itself.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 pub(crate) use child::Child;
 pub(crate) use dialect::{Dialect, Follow, Heard, Joined, Outgoing, Reader, number_of};
-pub(crate) use others::version;
+pub(crate) use others::{install, version};
 pub(crate) use tidings::{Person, Tidings};
 
 use crate::{Failure, Options};
@@ -47,6 +47,10 @@ impl Peer {
     /// As it is called on the command line, in tables and in results.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    pub(crate) fn is_tidings(self) -> bool {
+        matches!(self, Self::Tidings | Self::TidingsPostgres)
     }
 }
 

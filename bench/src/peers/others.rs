@@ -24,7 +24,6 @@ fn folder() -> PathBuf {
 
 /// A program in JavaScript.
 pub(super) fn script(peer: Peer, options: &Options) -> Result<Child, Failure> {
-    install()?;
     let name = peer.name();
     let script = format!("{name}.js");
     let plan = Child::new(&runtime(peer)?).within(&folder()).pinned(options.pins().server);
@@ -38,19 +37,39 @@ fn runtime(peer: Peer) -> Result<PathBuf, Failure> {
     }
 }
 
-fn install() -> Result<(), Failure> {
-    if folder().join("node_modules").is_dir() {
-        return Ok(());
+/// Makes sure that a peer can be started: fetches what comes from npm, and names what has to be installed.
+pub(crate) fn install(peer: Peer, options: &Options) -> Result<(), Failure> {
+    match peer {
+        Peer::Floor | Peer::AxumBroadcast | Peer::Hyper => {}
+        Peer::Tidings => drop(options.binary()?),
+        Peer::TidingsPostgres => {
+            options.binary()?;
+            program("initdb", "postgresql")?;
+            program("redis-server", "redis-server")?;
+        }
+        Peer::Nchan => drop(nginx()?),
+        Peer::Bun | Peer::NodeWs | Peer::SocketIo => {
+            program("node", "nodejs")?;
+            if !folder().join("node_modules").is_dir() {
+                let npm = program("npm", "npm")?;
+                Child::new(&npm).within(&folder()).run(&["ci", "--no-audit", "--no-fund"])?;
+            }
+        }
     }
-    Child::new(&program("npm", "npm")?).within(&folder()).run(&["ci", "--no-audit", "--no-fund"])
+    Ok(())
+}
+
+/// Where nginx is, if it has the module.
+fn nginx() -> Result<PathBuf, Failure> {
+    match program("nginx", "nginx-light") {
+        Ok(nginx) if Path::new(NCHAN).is_file() => Ok(nginx),
+        _ => Err(INSTALL_NCHAN.into()),
+    }
 }
 
 /// nginx, its port and the folder it writes to.
 pub(super) fn nchan(options: &Options) -> Result<(Child, u16, TempDir), Failure> {
-    let nginx = program("nginx", "nginx-light").map_err(|_| INSTALL_NCHAN)?;
-    if !Path::new(NCHAN).is_file() {
-        return Err(INSTALL_NCHAN.into());
-    }
+    let nginx = nginx()?;
     let scratch = tempfile::Builder::new().prefix("tidings-bench-").tempdir()?;
     fs::set_permissions(scratch.path(), PermissionsExt::from_mode(0o777))?;
     let place = scratch.path().to_str().ok_or("the temporary folder's name is no text")?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Sample;
 use crate::Failure;
+use crate::options::cores;
 
 /// What was measured on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl Machine {
         Self {
             at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             processor: processor.map(|(_, name)| name.to_owned()).unwrap_or_default(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores: cores(),
             kernel: said("uname", &["-r"]),
             command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
             versions,

@@ -6,12 +6,13 @@ mod columns;
 use std::io::Write;
 use std::path::Path;
 
-use crate::peers::{Child, Peer, version};
+use crate::peers::{Child, Peer, install, version};
 use crate::progress::Progress;
 use crate::report::{Column, Figures, Machine, Results, Sample, growth as grown, table};
 use crate::scenario::{fan_out, growth, idle, polls, savings, sends, storm};
 
-use crate::{Failure, Options};
+use crate::Failure;
+use crate::options::{Options, cores};
 
 /// Who can relay messages.
 const RELAYS: &[Peer] =
@@ -20,7 +21,7 @@ const RELAYS: &[Peer] =
 /// Fan-out, case by case.
 pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
     let options = &options.brief();
-    let peers = or(&options.peers, RELAYS);
+    let peers = chosen(options, RELAYS);
     let cases = fan_out::CASES.into_iter().filter(|(name, _)| options.wants(name));
     let cases: Vec<_> = cases.map(|(name, case)| (name.to_owned(), case.pinned, case)).collect();
     play("fan-out", options, &peers, columns::FAN_OUT, &cases, |case, peer, options, progress| {
@@ -30,7 +31,7 @@ pub(crate) fn fan_out(options: &Options) -> Result<(), Failure> {
 
 /// Idle connections, all in one room.
 pub(crate) fn idle(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, RELAYS);
+    let peers = chosen(options, RELAYS);
     let case = idle::Case { connections: options.connections, rooms: 1 };
     let cases = [(format!("{} connections", case.connections), false, case)];
     play("idle", options, &peers, columns::IDLE, &cases, |case, peer, options, progress| {
@@ -40,7 +41,7 @@ pub(crate) fn idle(options: &Options) -> Result<(), Failure> {
 
 /// Unchanged polls.
 pub(crate) fn polls(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::Floor, Peer::Hyper, Peer::Tidings]);
+    let peers = chosen(options, &[Peer::Floor, Peer::Hyper, Peer::Tidings]);
     let rate = options.rate.unwrap_or(12_000.0);
     let cases = [(format!("{rate} polls/s"), true, rate)];
     play("polls", options, &peers, columns::POLLS, &cases, |rate, peer, options, progress| {
@@ -50,7 +51,7 @@ pub(crate) fn polls(options: &Options) -> Result<(), Failure> {
 
 /// Sends.
 pub(crate) fn sends(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+    let peers = chosen(options, &[Peer::Tidings, Peer::TidingsPostgres]);
     let Options { writers, outstanding, rate, .. } = *options;
     let cases = [("one room", 1), ("20 rooms", 20)].into_iter().filter(|(name, _)| options.wants(name));
     let case =
@@ -63,7 +64,7 @@ pub(crate) fn sends(options: &Options) -> Result<(), Failure> {
 
 /// Everyone comes back at once.
 pub(crate) fn storm(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+    let peers = chosen(options, &[Peer::Tidings, Peer::TidingsPostgres]);
     let case = storm::Case { clients: options.clients, per_second: options.rate.unwrap_or(100.0) };
     let cases = [(format!("{} clients", case.clients), false, case)];
     play("storm", options, &peers, columns::STORM, &cases, |case, peer, options, progress| {
@@ -73,7 +74,7 @@ pub(crate) fn storm(options: &Options) -> Result<(), Failure> {
 
 /// Polls by meta against reading everything each time.
 pub(crate) fn savings(options: &Options) -> Result<(), Failure> {
-    let peers = or(&options.peers, &[Peer::TidingsPostgres]);
+    let peers = chosen(options, &[Peer::TidingsPostgres]);
     let cases = [("500 rooms", 500, false), ("500 rooms", 500, true), ("one room", 1, false), ("one room", 1, true)];
     let cases = cases.map(|(name, rooms, by_meta)| {
         let how = if by_meta { "meta" } else { "the whole list" };
@@ -88,7 +89,7 @@ pub(crate) fn savings(options: &Options) -> Result<(), Failure> {
 pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
     let fan_out = |name: &str, cases: &[(&str, fan_out::Case)], peers: &[Peer]| {
         let cases: Vec<_> = cases.iter().map(|(name, case)| ((*name).to_owned(), case.pinned, *case)).collect();
-        let peers = or(&options.peers, peers);
+        let peers = chosen(options, peers);
         play(&format!("growth-{name}"), options, &peers, columns::FAN_OUT, &cases, |case, peer, options, progress| {
             fan_out::run(*case, peer, options, progress)
         })
@@ -103,14 +104,14 @@ pub(crate) fn growth(options: &Options) -> Result<(), Failure> {
         fan_out("instances", &growth::INSTANCES, &[Peer::TidingsPostgres])?;
     }
     if options.wants("history") {
-        let peers = or(&options.peers, &[Peer::Tidings, Peer::TidingsPostgres]);
+        let peers = chosen(options, &[Peer::Tidings, Peer::TidingsPostgres]);
         let cases = [100, options.messages].map(|count| (format!("{count} messages"), false, count));
         play("growth-history", &options.once(), &peers, columns::HISTORY, &cases, |count, peer, options, progress| {
             growth::history::run(*count, peer, options, progress)
         })?;
     }
     if options.wants("watched") {
-        let peers = or(&options.peers, &[Peer::TidingsPostgres]);
+        let peers = chosen(options, &[Peer::TidingsPostgres]);
         let cases = [1_000, 10_000, 100_000].map(|rooms| (format!("{rooms} rooms"), false, rooms));
         play("growth-watched", &options.once(), &peers, columns::WATCHED, &cases, |rooms, peer, options, progress| {
             growth::watched::run(*rooms, peer, options, progress)
@@ -133,6 +134,10 @@ pub(crate) fn tables(results: &Path) -> Result<(), Failure> {
 
 /// One after the other.
 pub(crate) fn all(options: &Options) -> Result<(), Failure> {
+    // What is missing is told now, and not in an hour.
+    let everyone = [RELAYS, &[Peer::Hyper, Peer::TidingsPostgres]].concat();
+    let peers = if options.peers.is_empty() { &everyone } else { &options.peers };
+    peers.iter().try_for_each(|peer| install(*peer, options))?;
     fan_out(options)?;
     idle(options)?;
     polls(options)?;
@@ -142,8 +147,14 @@ pub(crate) fn all(options: &Options) -> Result<(), Failure> {
     growth(options)
 }
 
-fn or(given: &[Peer], default: &[Peer]) -> Vec<Peer> {
-    if given.is_empty() { default.to_vec() } else { given.to_vec() }
+/// What was asked for, as far as the scenario can be played with it; its default if nothing was.
+fn chosen(options: &Options, default: &[Peer]) -> Vec<Peer> {
+    if options.peers.is_empty() {
+        return default.to_vec();
+    }
+    let relays = default.contains(&Peer::Bun);
+    let able = |peer: &&Peer| default.contains(peer) || peer.is_tidings() || (relays && **peer != Peer::Hyper);
+    options.peers.iter().filter(able).copied().collect()
 }
 
 /// Plays cases with all peers, round by round.
@@ -155,6 +166,7 @@ fn play<C>(
     cases: &[(String, bool, C)],
     mut run: impl FnMut(&C, Peer, &Options, &mut Progress) -> Result<Figures, Failure>,
 ) -> Result<(), Failure> {
+    peers.iter().try_for_each(|peer| install(*peer, options))?;
     let versions = peers.iter().filter_map(|peer| Some((peer.name(), version(*peer, options)?))).collect();
     let machine = Machine::look(versions);
     let mut results = if options.smoke { Results::none() } else { Results::new(&options.results, scenario, &machine)? };
@@ -186,8 +198,7 @@ fn shown(scenario: &str, samples: &[Sample], columns: &[Column]) -> String {
 fn prepare(options: &Options) -> Result<Option<Child>, Failure> {
     let pins = options.pins();
     let own = std::process::id().to_string();
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let all = format!("0-{}", cores.max(2) - 1);
+    let all = format!("0-{}", cores() - 1);
     let wanted = pins.client.unwrap_or(&all);
     drop(std::process::Command::new("taskset").args(["-cp", wanted, &own]).output());
     let Some(server) = pins.server.filter(|_| pins.awake) else { return Ok(None) };

@@ -77,7 +77,6 @@ pub(crate) const CASES: [(&str, Case); 3] = [
 
 /// One run of a case with a fresh server.
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
-    let options = &options.pinned_unless_told(case.pinned);
     let options = &if case.redis { options.clone() } else { options.without_redis() };
     let case =
         if options.smoke { Case { rooms: case.rooms.min(10), members: case.members.min(100), ..case } } else { case };
