@@ -8,6 +8,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH,
@@ -42,7 +43,7 @@ pub struct Site {
     router: TowerToHyperService<Router>,
     /// The same, for who comes from a page and may be of another site.
     with_cors: TowerToHyperService<Router>,
-    /// For who is turned away, which a page should be able to read, too.
+    /// For whom no handler answers, which a page should be able to read, too.
     refusing: TowerToHyperService<Router>,
     proxies: Arc<TrustedProxies>,
 }
@@ -75,10 +76,7 @@ impl Site {
             path = request.uri().path()
         );
         // Within the span, so that what is logged of a refusal says of which call.
-        let answering = async {
-            let answered = AssertUnwindSafe(self.dispatch(request, is_api)).catch_unwind().await;
-            super::problem::render(answered.unwrap_or_else(|_| panicked()), &id)
-        };
+        let answering = async { super::problem::render(self.dispatch(request, is_api).await, &id) };
         let mut response = answering.instrument(span).await;
         if let Ok(id) = HeaderValue::try_from(id) {
             response.headers_mut().insert(REQUEST_ID, id);
@@ -92,23 +90,33 @@ impl Site {
         response
     }
 
-    async fn dispatch(&self, mut request: Request, is_api: bool) -> Response {
-        let is_of_a_page = request.headers().contains_key(ORIGIN);
-        let router = if let Some(error) = turned_away(&request) {
-            request.extensions_mut().insert(error);
-            &self.refusing
-        } else if is_api && !is_of_a_page {
-            &self.router
-        } else {
-            // A file may be kept by a cache between us and many pages, and so always says for which it is.
-            &self.with_cors
-        };
-        router.call(request).await.unwrap_or_else(|never| match never {})
+    async fn dispatch(&self, request: Request, is_api: bool) -> Response {
+        let (method, origin) = (request.method().clone(), request.headers().get(ORIGIN).cloned());
+        if let Some(error) = turned_away(&request) {
+            return self.refuse(error, method, origin).await;
+        }
+        // A file may be kept by a cache between us and many pages, and so always says for which it is.
+        let router = if is_api && origin.is_none() { &self.router } else { &self.with_cors };
+        match AssertUnwindSafe(router.call(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => {
+                let error = Error::internal("answering a request", "the handler panicked");
+                self.refuse(error, method, origin).await
+            }
+        }
     }
-}
 
-fn panicked() -> Response {
-    Error::internal("answering a request", "the handler panicked").into_response()
+    /// Answers without a handler a request of this method and from there.
+    async fn refuse(&self, error: Error, method: Method, origin: Option<HeaderValue>) -> Response {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        request.extensions_mut().insert(error);
+        if let Some(origin) = origin {
+            request.headers_mut().insert(ORIGIN, origin);
+        }
+        self.refusing.call(request).await.unwrap_or_else(|never| match never {})
+    }
 }
 
 /// Says of an answer that it is what it says it is, and in no frame. Not of one that says that nothing has changed: what
@@ -164,7 +172,7 @@ fn turned_away(request: &Request) -> Option<Error> {
 /// where its requests end.
 async fn refuse(mut request: Request) -> Response {
     let error = request.extensions_mut().remove::<Error>().unwrap_or(Error::NotFound);
-    let ends = !matches!(error, Error::TokenInUrl);
+    let ends = matches!(error, Error::RateLimited { .. } | Error::Invalid { .. });
     let mut response = error.into_response();
     if ends {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -224,9 +232,9 @@ mod tests {
     use crate::http::{Door, listen, serve};
     use crate::lifecycle::Lifecycle;
 
-    async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    async fn get(address: std::net::SocketAddr, path: &str, more: &str) -> String {
         let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
         stream.write_all(request.as_bytes()).await.expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("it answers");
@@ -245,15 +253,19 @@ mod tests {
         let both =
             Router::new().route("/panics", axum::routing::get(panics)).route("/works", axum::routing::get(works));
         let door = Door::open(Duration::from_secs(5));
-        let site = Site::plain(both);
+        let app = Browsers { cookies: Vec::new(), origins: vec!["https://app.example.com".to_owned()] };
+        let site = Site::new(both, cors(&app), Arc::default());
         let (listener, lifecycle) = (listen(([127, 0, 0, 1], 0).into()).expect("a free port"), Lifecycle::default());
         let address = listener.local_addr().expect("an address");
         let serving = lifecycle.clone();
         lifecycle.spawn("accept", async move { serve(listener, site, door, &serving).await });
-        let answer = get(address, "/panics").await;
+        let answer = get(address, "/panics", "").await;
         assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("\"internal\""), "{answer}");
         assert!(answer.contains("requestId") && !answer.contains("secret"), "{answer}");
-        let answer = get(address, "/works").await;
+        let to_a_page = get(address, "/panics", "origin: https://app.example.com\r\n").await;
+        assert!(to_a_page.starts_with("HTTP/1.1 500"), "{to_a_page}");
+        assert!(to_a_page.contains("access-control-allow-origin: https://app.example.com"), "{to_a_page}");
+        let answer = get(address, "/works", "").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
         lifecycle.drain();
         assert!(lifecycle.ended(Duration::from_secs(5)).await);

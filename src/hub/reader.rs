@@ -1,5 +1,6 @@
-//! One who reads: a connection, or a held poll. It is told *that* something moved, never what: it reads that from
-//! its own cursor when it gets to it. So a slow reader costs one mark per room, however much it misses.
+//! One who reads: a connection, or a held poll. Who is up to date and has a socket is pushed to. Anyone else is told
+//! *that* something moved, not what: they read that from their own cursor when they get to it. So a slow reader costs one
+//! mark per room, however much it misses.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Debug;

@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
@@ -71,6 +72,11 @@ macro_rules! of_rows {
 }
 
 pub(super) use {in_list, of_rows, together};
+
+/// A list as a parameter of [`in_list`] or [`of_rows`].
+pub(super) fn encode(rows: &impl Serialize) -> Result<String> {
+    serde_json::to_string(rows).map_err(|e| Error::internal("encoding rows", e))
+}
 
 /// Under PostgreSQL's row lock nothing of the room moves until the transaction ends; others may still refer to it.
 /// SQLite has one writer, and so a lock on everything.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::database::{Connection, Row, in_list};
+use super::database::{Connection, Row, encode, in_list};
 use super::rows::{
     find_room, head, head_columns, member, member_columns, message, message_columns, next_user_rev, no_member, number,
     sql,
@@ -260,7 +260,7 @@ impl Store {
 
 /// A list as a parameter of [`in_list`].
 pub(super) fn list<'a>(ids: impl Iterator<Item = &'a str>) -> Result<String> {
-    serde_json::to_string(&ids.collect::<Vec<_>>()).map_err(|e| Error::internal("encoding", e))
+    encode(&ids.collect::<Vec<_>>())
 }
 
 pub(super) fn messages(rows: &[Row], room: &RoomId) -> Result<Vec<Arc<Message>>> {

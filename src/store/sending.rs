@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::database::{Connection, Row, Sql};
+use super::database::{Connection, Row, Sql, encode};
 use super::moderation::open_case;
 use super::rows::{InRoom, head_columns, member_columns, message, message_columns, number, user_columns};
+use super::transfer::hex;
 use super::{Store, Written, quota};
 use crate::error::{Error, Result};
 use crate::model::{Draft, Flag, Head, Message, MessageId, Moderation, Role, RoomId, Timestamp, UserId};
@@ -102,7 +103,7 @@ pub(super) async fn send_all(tx: &mut Connection, sends: &[&Sending]) -> Result<
     let given: Vec<_> =
         sends.iter().map(|send| (&send.room, &send.user, &send.draft.id, send.draft.reply_to.as_ref())).collect();
     let mut rows: Vec<Option<Row>> = sends.iter().map(|_| None).collect();
-    for row in tx.query(LOOK_UP).bind(json(&given)?).fetch_all().await? {
+    for row in tx.query(LOOK_UP).bind(encode(&given)?).fetch_all().await? {
         if let Some(place) = usize::try_from(number(&row, "place")?).ok().and_then(|place| rows.get_mut(place)) {
             *place = Some(row);
         }
@@ -192,7 +193,7 @@ impl<'a> Batch<'a> {
         let position = |((room, user), (seq, at)): (&(_, _), &(u64, Timestamp))| (*room, *user, *seq, at.0);
         let positions: Vec<(&RoomId, &UserId, _, _)> = self.last_sent.iter().map(position).collect();
         let messages: Vec<_> = self.new.iter().map(|(message, send)| row_of(message, send.hash)).collect();
-        tx.query(WRITE).bind(json(&heads)?).bind(json(&positions)?).bind(json(&messages)?).execute().await?;
+        tx.query(WRITE).bind(encode(&heads)?).bind(encode(&positions)?).bind(encode(&messages)?).execute().await?;
         for (message, send) in &self.new {
             if let Some(flag) = &send.flag {
                 open_case(tx, message, flag).await?;
@@ -210,7 +211,7 @@ fn row_of(message: &Message, hash: [u8; 16]) -> impl Serialize + '_ {
         message.rev,
         message.created_at.0,
         &message.id,
-        format!("{:032x}", u128::from_be_bytes(hash)),
+        hex(&hash),
         &message.sender_id,
         &message.sender_name,
         &message.sender_avatar_url,
@@ -220,10 +221,6 @@ fn row_of(message: &Message, hash: [u8; 16]) -> impl Serialize + '_ {
         &message.reply_to,
         message.moderation.map(Moderation::as_str),
     )
-}
-
-fn json(rows: &impl Serialize) -> Result<String> {
-    serde_json::to_string(rows).map_err(|e| Error::internal("encoding sends", e))
 }
 
 /// Whether the sender's last message is long enough ago; who keeps order in the room may always write. By the times of

@@ -128,7 +128,8 @@ async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Pres
 /// Takes the socket back from hyper, whose own read buffer would else stay for as long as the connection.
 async fn take_back(on_upgrade: OnUpgrade, settings: &Settings) -> Option<Socket> {
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
-    Some(Socket::new(parts.io.into_inner(), &parts.read_buf, settings))
+    let patience = settings.heartbeat.mul_f32(2.5);
+    Some(Socket::new(parts.io.into_inner(), &parts.read_buf, settings.limits.frame_bytes, patience))
 }
 
 /// Counts a connection for as long as it lives, however it ends.

@@ -43,12 +43,28 @@ impl Outlet {
         self.drain(&mut waiting.frames).map(drop)
     }
 
+    /// Takes whole frames, unless others wait for the kernel.
+    pub(super) fn put_if_free(&self, frames: &[u8]) -> io::Result<()> {
+        let mut waiting = self.lock();
+        if !self.drain(&mut waiting.frames)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        waiting.frames.push_back(Wire::copy_from_slice(frames));
+        self.drain(&mut waiting.frames).map(drop)
+    }
+
     /// Waits until everything is written.
     pub(super) async fn flush(&self) -> io::Result<()> {
         while !self.drain(&mut self.lock().frames)? {
             self.stream.writable().await?;
         }
         Ok(())
+    }
+
+    /// What the kernel did not take yet, in bytes.
+    #[cfg(test)]
+    pub(super) fn unwritten(&self) -> usize {
+        self.lock().frames.iter().map(Wire::len).sum()
     }
 
     /// Writes what the kernel takes at once. Returns whether that was all.

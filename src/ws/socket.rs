@@ -15,7 +15,6 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use super::Settings;
 use super::outlet::Outlet;
 use crate::protocol::{Close, Frame, wire};
 
@@ -23,6 +22,8 @@ use crate::protocol::{Close, Frame, wire};
 /// nearly all the memory and half the CPU of a connection. Most frames of clients are shorter than this; a longer one gets
 /// a buffer of its length.
 const READ_BUFFER: usize = 512;
+/// Answers to pings that may wait for a peer that does not read, in bytes.
+const MOST_ANSWERS: usize = 512;
 /// A ping without anything in it (RFC 6455, section 5.5.2).
 const PING: &[u8] = &[0x89, 0];
 /// How long the peer has to take our close frame and answer it.
@@ -49,17 +50,19 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// A socket after its handshake, with what the peer sent behind that already.
-    pub(super) fn new(stream: TcpStream, received: &[u8], settings: &Settings) -> Self {
+    /// A socket after its handshake, with what the peer sent behind that already. Frames of the peer have at most so many
+    /// bytes, and it may take nothing of ours for no longer than `patience`.
+    pub(super) fn new(stream: TcpStream, received: &[u8], frame_bytes: usize, patience: Duration) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(0)
-            .max_message_size(Some(settings.limits.frame_bytes))
-            .max_frame_size(Some(settings.limits.frame_bytes));
+            .max_write_buffer_size(MOST_ANSWERS)
+            .max_message_size(Some(frame_bytes))
+            .max_frame_size(Some(frame_bytes));
         let outlet = Arc::new(Outlet::new(stream));
         let wires = Wires(outlet.clone());
         let websocket = WebSocket::from_partially_read(wires, received.to_vec(), Role::Server, Some(config));
-        Self { websocket, outlet, fed: Vec::new(), patience: settings.heartbeat.mul_f32(2.5) }
+        Self { websocket, outlet, fed: Vec::new(), patience }
     }
 
     /// The way past the connection's task.
@@ -115,13 +118,15 @@ impl Socket {
     /// Says how it ends, waits a moment for the peer to hear it, and closes.
     pub(super) async fn close(mut self, close: Option<Close>) {
         let goodbye = async {
+            self.outlet.flush().await?;
+            // Pongs that wait, or the answer to a close of the peer's; that this was the last is called an error.
+            drop(self.websocket.flush());
+            self.outlet.flush().await?;
             if let Some(Close { code, reason }) = close {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 self.websocket.close(Some(frame))?;
+                self.outlet.flush().await?;
             }
-            // The answer to a close of the peer's; that this was the last is called an error.
-            drop(self.websocket.flush());
-            self.outlet.flush().await?;
             // What the peer has sent meanwhile is read and dropped: closing a socket with unread bytes resets it,
             // and the peer would not get our frame.
             let stream = self.outlet.stream();
@@ -153,7 +158,8 @@ impl Read for Wires {
 
 impl Write for Wires {
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
-        self.0.put(Bytes::copy_from_slice(frames))?;
+        // What does not fit stays with tungstenite, which keeps a little, and of the pongs after that only the newest.
+        self.0.put_if_free(frames)?;
         Ok(frames.len())
     }
 
@@ -169,5 +175,51 @@ fn close_for(error: &WsError) -> Option<Close> {
         WsError::Utf8(_) => Some(Close::NOT_UTF8),
         WsError::Protocol(_) => Some(Close::PROTOCOL),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A ping of a client with as much in it as one may hold, masked with zeros (RFC 6455, sections 5.3 and 5.5).
+    fn ping() -> Vec<u8> {
+        [&[0x89, 0x80 | 0x7d, 0, 0, 0, 0][..], &[b'x'; 0x7d]].concat()
+    }
+
+    #[tokio::test]
+    async fn answers_that_a_peer_does_not_take_are_not_piled_up_and_it_is_still_told_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (client, (stream, _)) = (client.expect("it listens"), accepted.expect("a connection"));
+        let (mut answers, mut pings) = client.into_split();
+        let mut socket = Socket::new(stream, &[], 1 << 16, Duration::from_secs(5));
+        let flood = ping().repeat(1000);
+        let flooding = async {
+            loop {
+                pings.write_all(&flood).await.expect("it is read");
+            }
+        };
+        let reading = async {
+            for _ in 0..50_000 {
+                assert!(matches!(socket.next().await, Incoming::Alive));
+            }
+        };
+        tokio::select! {
+            () = flooding => {}
+            () = reading => {}
+        }
+        let unwritten = socket.outlet.unwritten();
+        assert!(unwritten < 1 << 10, "{unwritten} bytes of pongs wait");
+        drop(pings);
+        let mut heard = Vec::new();
+        let ((), read) = tokio::join!(socket.close(Some(Close::NORMAL)), answers.read_to_end(&mut heard));
+        read.expect("the end");
+        let goodbye = [0x88, u8::try_from(2 + Close::NORMAL.reason.len()).expect("short"), 0x03, 0xe8];
+        assert!(heard.windows(4).any(|bytes| bytes == goodbye), "the last it hears is why");
     }
 }

@@ -35,10 +35,24 @@ impl Machine {
             processor: processor.map(|(_, name)| name.to_owned()).unwrap_or_default(),
             cores: cores(),
             kernel: said("uname", &["-r"]),
-            command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
+            command: without_paths(std::env::args().skip(1)),
             versions,
         }
     }
+}
+
+/// The command line, but for where things lie on this machine.
+fn without_paths(arguments: impl Iterator<Item = String>) -> String {
+    let is_place = |argument: &str| ["--binary", "--results"].iter().any(|name| argument.starts_with(name));
+    let (mut kept, mut is_value) = (Vec::new(), false);
+    for argument in arguments {
+        let skipped = is_value || is_place(&argument);
+        is_value = is_place(&argument) && !argument.contains('=');
+        if !skipped {
+            kept.push(argument);
+        }
+    }
+    kept.join(" ")
 }
 
 /// The first line a program prints.
@@ -86,5 +100,16 @@ impl Results {
         }
         self.samples.push(sample);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_kept_without_the_places_of_one_machine() {
+        let line = "fan-out --binary /a/b --seconds 5 --results=/c --rounds 3 --binary=/d --peers floor";
+        assert_eq!(without_paths(line.split(' ').map(str::to_owned)), "fan-out --seconds 5 --rounds 3 --peers floor");
     }
 }

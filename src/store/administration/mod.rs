@@ -15,7 +15,7 @@ use crate::model::{
     Commit, EventKind, HistoryFor, Message, QuotaName, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
     UserChange, UserChangeKind, UserId,
 };
-use crate::store::database::{Connection, Sql, in_list};
+use crate::store::database::{Connection, Sql, encode, in_list};
 use crate::store::members::{Target, count_members, find_target, shut_out, take_out};
 use crate::store::reading::list;
 use crate::store::rooms::{direct_pair, first_members, room};
@@ -418,10 +418,6 @@ async fn names(tx: &mut Connection, members: &[WantedMember]) -> Result<BTreeMap
     let query = tx.query(in_list!(r#"select id, name from "user" where id "#, "$1", ""));
     let rows = query.bind(list(members.iter().map(|member| member.user_id.as_str()))?).fetch_all().await?;
     rows.iter().map(|row| Ok((UserId::trusted(row.try_get("id")?), row.try_get("name")?))).collect()
-}
-
-fn encode(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| Error::internal("encoding", e))
 }
 
 /// Takes members away. Returns whose `rev` that is to move.

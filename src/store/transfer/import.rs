@@ -5,13 +5,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord, encode,
+    BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord,
     insert_messages,
 };
 use crate::error::{Error, Result};
 use crate::model::{Decision, Moderation, RoomId, RoomKind, UserChangeKind, UserId};
 use crate::store::administration::move_users;
-use crate::store::database::{Connection, Sql, of_rows};
+use crate::store::database::{Connection, Sql, encode, of_rows};
 use crate::store::reading::list;
 use crate::store::rooms::direct_pair;
 use crate::store::rows::{number, sql};

@@ -7,9 +7,9 @@ mod records;
 
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{MessageId, Moderation, RoomId};
-use crate::store::database::{Connection, Sql};
+use crate::store::database::{Connection, Sql, encode};
 
 pub use export::Export;
 pub(in crate::store) use import::insert_users;
@@ -17,11 +17,6 @@ pub use import::{ImportBegun, Merged};
 pub use records::{
     BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord, hex,
 };
-
-/// Rows of a statement as a JSON list of lists.
-pub(super) fn encode(rows: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(rows).map_err(|e| Error::internal("encoding rows", e))
-}
 
 macro_rules! insert_sql {
     ($hash:literal, $rows:literal) => {
