@@ -36,7 +36,7 @@ impl Store {
 
 /// All there is to know of each: `$1` is a list of rooms, users, message ids and ids replied to.
 macro_rules! look_up {
-    ($place:literal, $given:literal, $join:literal) => {
+    ($place:literal, $from:literal) => {
         concat!(
             "select ",
             $place,
@@ -49,26 +49,32 @@ macro_rules! look_up {
             ", r.slow_mode_seconds, m.last_sent_at, ",
             message_columns!(),
             " from ",
-            $given,
-            " ",
-            $join,
-            " room r on r.id = given.value ->> 0 ",
-            $join,
-            r#" "user" u on u.id = given.value ->> 1
-              left join member m on m.room_id = r.id and m.user_id = u.id
-              left join message x on x.room_id = r.id and x.id = given.value ->> 2
-              left join message y on y.room_id = r.id and y.id = given.value ->> 3"#
+            $from
         )
     };
 }
 
 const LOOK_UP: Sql = Sql {
     // SQLite goes through a cross join in this order: from each of the given to its rows.
-    sqlite: look_up!("given.key", "json_each($1) as given", "cross join"),
+    sqlite: look_up!(
+        "given.key",
+        r#"json_each($1) as given
+           cross join room r on r.id = given.value ->> 0
+           cross join "user" u on u.id = given.value ->> 1
+           left join member m on m.room_id = r.id and m.user_id = u.id
+           left join message x on x.room_id = r.id and x.id = given.value ->> 2
+           left join message y on y.room_id = r.id and y.id = given.value ->> 3"#
+    ),
+    // What is lateral and behind an `offset` PostgreSQL can only look up for each of the given, by all of its key. As a
+    // plain join, a plan made while the tables were empty reads every message of the room.
     postgres: look_up!(
         "given.place - 1",
-        "json_array_elements(cast($1 as json)) with ordinality as given(value, place)",
-        "join"
+        r#"json_array_elements(cast($1 as json)) with ordinality as given(value, place)
+           cross join lateral (select * from room where id = given.value ->> 0 offset 0) r
+           cross join lateral (select * from "user" where id = given.value ->> 1 offset 0) u
+           left join lateral (select * from member where room_id = r.id and user_id = u.id offset 0) m on true
+           left join lateral (select * from message where room_id = r.id and id = given.value ->> 2 offset 0) x on true
+           left join lateral (select seq from message where room_id = r.id and id = given.value ->> 3 offset 0) y on true"#
     ),
 };
 
@@ -83,13 +89,19 @@ const WRITE: Sql = Sql {
          select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, unhex(value ->> 5), value ->> 6,
                 value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, value ->> 13
          from json_each($3)",
+    // Of one room: it is an error if there are several. The positions are written as members who are there already,
+    // because then each is found by its key, whatever a plan guesses of the lists.
     postgres: "with heads as (
              update room set last_seq = cast(value ->> 1 as bigint), rev = cast(value ->> 2 as bigint),
                              last_message_at = cast(value ->> 3 as bigint)
-             from json_array_elements(cast($1 as json)) where room.id = value ->> 0),
+             from json_array_elements(cast($1 as json))
+             where room.id = (select value ->> 0 from json_array_elements(cast($1 as json)))),
          positions as (
-             update member set last_read_seq = cast(value ->> 2 as bigint), last_sent_at = cast(value ->> 3 as bigint)
-             from json_array_elements(cast($2 as json)) where room_id = value ->> 0 and user_id = value ->> 1)
+             insert into member (room_id, user_id, role, joined_seq, last_read_seq, last_sent_at)
+             select value ->> 0, value ->> 1, 'MEMBER', 0, cast(value ->> 2 as bigint), cast(value ->> 3 as bigint)
+             from json_array_elements(cast($2 as json))
+             on conflict (room_id, user_id) do update
+             set last_read_seq = excluded.last_read_seq, last_sent_at = excluded.last_sent_at)
          insert into message (room_id, seq, rev, created_at, id, hash, sender_id, sender_name, sender_avatar_url, content,
                               content_type, metadata, reply_to, moderation)
          select value ->> 0, cast(value ->> 1 as bigint), cast(value ->> 2 as bigint), cast(value ->> 3 as bigint),

@@ -178,7 +178,7 @@ async fn explained(database: &Database) -> (Plans, Store, tracing::subscriber::D
 
 // Plans are kept: what is chosen for the first messages is used until the next ANALYZE, for however many.
 #[tokio::test]
-async fn on_an_empty_database_a_message_is_looked_up_by_all_that_is_known_of_it() {
+async fn on_an_empty_database_rows_are_looked_up_by_all_that_is_known_of_them() {
     let database = Database::create().await;
     let (plans, store, guard) = explained(&database).await;
     let ann = store.ensure_user(&caller("ann")).await.unwrap().id;
@@ -191,17 +191,33 @@ async fn on_an_empty_database_a_message_is_looked_up_by_all_that_is_known_of_it(
     store.close().await;
     drop(guard);
     let taken = plans.taken();
-    let found: Vec<&Value> = taken
+    // What a migration does with the rows it makes up is not meant.
+    let found: Vec<(&String, &Value)> = taken
         .iter()
-        // What a migration does with the rows it makes up.
         .filter(|(statement, _)| !statement.contains("'no room %'"))
-        .flat_map(|(_, plans)| plans)
-        .flat_map(nodes)
-        .filter(|node| node["Relation Name"] == "message")
+        .flat_map(|(statement, plans)| plans.iter().flat_map(nodes).map(move |node| (statement, node)))
         .collect();
-    assert!(found.len() as u64 > 2 * RUNS, "{found:#?}");
-    let filtered: Vec<_> = found.into_iter().filter(|node| !node["Filter"].is_null()).collect();
-    assert!(filtered.is_empty(), "these read other messages too: {filtered:#?}");
+    let of_messages = found.iter().filter(|(_, node)| node["Relation Name"] == "message").count();
+    assert!(of_messages as u64 > 2 * RUNS, "{found:#?}");
+    let wrong: Vec<_> = found.into_iter().filter(|(_, node)| reads_others(node)).collect();
+    assert!(wrong.is_empty(), "these read other rows too: {wrong:#?}");
+}
+
+/// Whether a scan of a table that grows may read rows that are not meant.
+fn reads_others(node: &Value) -> bool {
+    let keys: &[&str] = match node["Relation Name"].as_str() {
+        Some("message") => &["(room_id ", "(id ", "(seq ", "(rev "],
+        Some("member") => &["(room_id ", "(user_id "],
+        Some("room" | "user") => &["(id "],
+        _ => return false,
+    };
+    if node["Node Type"] == "ModifyTable" {
+        return false;
+    }
+    let by = node["Index Cond"].as_str().unwrap_or_default();
+    let known = keys.iter().filter(|key| by.contains(**key)).count();
+    // One row at most is looked at further where its id is known.
+    known < keys.len().min(2) || (keys.len() > 1 && !node["Filter"].is_null())
 }
 
 // On one thread, so that what the driver tells of the server's notices is told to this test alone.
