@@ -2,28 +2,48 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Subscriber;
 use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-use crate::config::LogFormat;
+use super::trace::{self, Traces};
+use crate::config::{ConfigError, LogFormat, Recording};
 
-/// In more detail these print the frames they carry, texts and tokens included, so no filter gets them to.
-const DISCREET: [&str; 2] = ["tungstenite=info", "tokio_tungstenite=info"];
+/// In more detail the first two print the frames they carry, texts and tokens included, so no filter gets them to. The
+/// last are spans of traces, which would say again what stands around them.
+const DISCREET: [&str; 3] = ["tungstenite=info", "tokio_tungstenite=info", "tidings::trace=off"];
 
-/// Begins to log to standard error. A second call, as in a process with several servers, changes nothing.
-pub fn start(filter: &str, format: LogFormat) -> Result<(), ParseError> {
-    let mut filter = EnvFilter::try_new(filter)?;
-    for discreet in DISCREET {
-        filter = filter.add_directive(discreet.parse()?);
-    }
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+/// Begins to log to standard error, and to record traces if that is asked for. A second call, as in a process with several
+/// servers, changes nothing.
+pub fn start(text: &str, format: LogFormat, recording: Option<&Recording>) -> Result<Traces, ConfigError> {
+    let filter = filter(text).map_err(|error| ConfigError::new("RUST_LOG", error.to_string()))?;
+    let registry = tracing_subscriber::registry();
     // An error says that logging has begun already.
-    match format {
-        LogFormat::Text => drop(log.with_target(false).try_init()),
-        LogFormat::Json => drop(log.json().flatten_event(true).try_init()),
+    drop(match recording.map(trace::layer).transpose()?.flatten() {
+        None => registry.with(filter).with(lines(format)).try_init(),
+        // A filter for each: whether a trace is recorded is not the log's affair.
+        Some(traces) => registry.with(traces).with(lines(format).with_filter(filter)).try_init(),
+    });
+    if recording.is_some() && !cfg!(feature = "otlp") {
+        tracing::warn!(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program was built without the feature otlp; it sends no traces"
+        );
     }
-    Ok(())
+    Ok(Traces)
+}
+
+/// What of the log is written, by what `RUST_LOG` says and with what is never written left out.
+pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
+    DISCREET.iter().try_fold(EnvFilter::try_new(text)?, |filter, discreet| Ok(filter.add_directive(discreet.parse()?)))
+}
+
+fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
