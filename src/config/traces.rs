@@ -14,7 +14,7 @@ const ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
 #[derive(Clone, Args)]
 pub struct TraceSettings {
     /// Collector that traces are sent to, such as `http://collector:4318`; none are recorded unless set
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otel_exporter_otlp_endpoint: Option<String>,
 
     /// How it is spoken to; there is one way
@@ -101,17 +101,21 @@ pub struct Recording {
 impl TraceSettings {
     /// What to record, if anything.
     pub fn recording(&self) -> Result<Option<Recording>, ConfigError> {
+        let file = self.otel_exporter_otlp_headers_file.as_deref();
+        let headers = or_file(self.otel_exporter_otlp_headers.as_ref(), "OTEL_EXPORTER_OTLP_HEADERS_FILE", file)?;
+        let headers = pairs(HEADERS, headers.as_deref().unwrap_or_default())?;
         // An empty one is as good as none, as OpenTelemetry wants it.
         let endpoint = self.otel_exporter_otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty());
         let Some(endpoint) = endpoint else { return Ok(None) };
         if !["http://", "https://"].iter().any(|scheme| endpoint.starts_with(scheme)) {
             return Err(ConfigError::new(ENDPOINT, "begins with http:// or https://"));
         }
-        let file = self.otel_exporter_otlp_headers_file.as_deref();
-        let headers = or_file(self.otel_exporter_otlp_headers.as_ref(), "OTEL_EXPORTER_OTLP_HEADERS_FILE", file)?;
+        if endpoint.contains('@') {
+            return Err(ConfigError::new(ENDPOINT, "holds no password; OTEL_EXPORTER_OTLP_HEADERS may"));
+        }
         Ok(Some(Recording {
             address: format!("{}/v1/traces", endpoint.trim_end_matches('/')),
-            headers: pairs(HEADERS, headers.as_deref().unwrap_or_default())?,
+            headers,
             service: self.otel_service_name.clone(),
             attributes: pairs(ATTRIBUTES, &self.otel_resource_attributes)?,
             sampler: self.otel_traces_sampler,
@@ -179,6 +183,7 @@ mod tests {
         let endpoint = "--otel-exporter-otlp-endpoint=http://collector:4318";
         for (flags, named) in [
             (vec!["--otel-exporter-otlp-endpoint=collector:4317"], ENDPOINT),
+            (vec!["--otel-exporter-otlp-endpoint=https://user:secret@collector"], ENDPOINT),
             (vec![endpoint, "--otel-exporter-otlp-headers=secret"], HEADERS),
             (vec![endpoint, "--otel-exporter-otlp-headers=a=secret%2"], HEADERS),
             (vec![endpoint, "--otel-exporter-otlp-headers=a=secret%€"], HEADERS),

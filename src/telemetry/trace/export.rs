@@ -44,7 +44,6 @@ pub(super) struct Exporter {
 impl Exporter {
     /// One for what is set. Called within the runtime.
     pub(super) fn new(recording: &Recording) -> Result<Self, ConfigError> {
-        // The address itself is not shown: it may hold a secret.
         let address = recording.address.parse::<Uri>().ok().filter(|address| address.host().is_some());
         let address =
             address.ok_or_else(|| ConfigError::new(SETTING, "is no address such as http://collector:4318"))?;
