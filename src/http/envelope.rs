@@ -21,13 +21,13 @@ use futures_util::FutureExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, error_span};
 
 use crate::auth::request::Browsers;
 use crate::error::Error;
 use crate::limits::{Client, Peer, TrustedProxies};
 use crate::protocol;
-use crate::telemetry::trace;
+use crate::telemetry::{CALL, trace};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -74,9 +74,12 @@ impl Site {
         let is_api = request.uri().path().contains("/api/");
         let span = self.span(&request, id, client);
         // Within the span, so that what is logged of a refusal says of which call.
-        let answering = async { super::problem::render(self.dispatch(request, is_api).await, id) };
-        let mut response = answering.instrument(span.clone()).await;
-        trace::answered(&span, response.status().as_u16());
+        let answering = async {
+            let response = super::problem::render(self.dispatch(request, is_api).await, id);
+            trace::answered(response.status().as_u16());
+            response
+        };
+        let mut response = answering.instrument(span).await;
         response.headers_mut().insert(REQUEST_ID, header);
         if is_api {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -87,11 +90,10 @@ impl Site {
         response
     }
 
-    /// In which all is logged that the request leads to. It is an error's, so that no filter of the log leaves it out where
-    /// something is logged.
+    /// In which all is logged that the request leads to.
     fn span(&self, request: &Request, id: &str, client: Client) -> Span {
         let (method, path) = (request.method(), request.uri().path());
-        let span = tracing::error_span!("request", request.id = id, client = %client.address, %method, path);
+        let span = error_span!(target: CALL, "request", request.id = id, client = %client.address, %method, path);
         // Anyone else could have all they do recorded.
         trace::join(&span, || {
             let given = request.headers().get(TRACE_PARENT).filter(|_| self.proxies.contain(peer(request)))?;

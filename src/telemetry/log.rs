@@ -12,9 +12,11 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use super::trace::{self, Traces};
 use crate::config::{ConfigError, LogFormat, Recording};
 
-/// In more detail the first two print the frames they carry, texts and tokens included, so no filter gets them to. The
-/// last are spans of traces, which would say again what stands around them.
-const DISCREET: [&str; 3] = ["tungstenite=info", "tokio_tungstenite=info", "tidings::trace=off"];
+/// The target of the spans of calls and connections, which carry their ids: no filter leaves them out.
+pub const CALL: &str = "tidings::call";
+/// What no filter changes. In more detail the first two print the frames they carry, texts and tokens included; then the
+/// spans above, and those of traces, which would say again what stands around them.
+const FIXED: [&str; 4] = ["tungstenite=info", "tokio_tungstenite=info", "tidings::call=error", "tidings::trace=off"];
 
 /// Begins to log to standard error, and to record traces if that is asked for. A second call, as in a process with several
 /// servers, changes nothing.
@@ -37,7 +39,7 @@ pub fn start(text: &str, format: LogFormat, recording: Option<&Recording>) -> Re
 
 /// What of the log is written, by what `RUST_LOG` says and with what is never written left out.
 pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    DISCREET.iter().try_fold(EnvFilter::try_new(text)?, |filter, discreet| Ok(filter.add_directive(discreet.parse()?)))
+    FIXED.iter().try_fold(EnvFilter::try_new(text)?, |filter, fixed| Ok(filter.add_directive(fixed.parse()?)))
 }
 
 fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {

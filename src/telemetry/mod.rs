@@ -5,5 +5,5 @@ mod log;
 mod metrics;
 pub mod trace;
 
-pub use log::{filter, start};
+pub use log::{CALL, filter, start};
 pub use metrics::*;

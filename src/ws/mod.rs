@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::field;
+use tracing::{error_span, field};
 
 use crate::auth::Auth;
 use crate::auth::request::{Browsers, Token};
@@ -33,7 +33,7 @@ use crate::lifecycle::Lifecycle;
 use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, REQUEST_ID, SUBPROTOCOL};
-use crate::telemetry;
+use crate::telemetry::{self, CALL};
 use socket::Socket;
 
 /// What connections are given and held to.
@@ -86,9 +86,8 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
     let as_who = presented(context, &headers, offered.token).await?;
     let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     // Of its own, because the request ends with its answer.
-    let span = tracing::error_span!(
-        parent: None, "connection", request.id = request_id, client = client.map(|client| field::display(client.address))
-    );
+    let client = client.map(|client| field::display(client.address));
+    let span = error_span!(target: CALL, parent: None, "connection", request.id = request_id, client);
     let presented = Box::new(Presented { as_who, request_id });
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();

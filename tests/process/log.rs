@@ -48,7 +48,7 @@ async fn no_token_and_no_message_is_logged_even_in_full_detail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_logged_of_a_call_carries_its_id_however_little_is_logged() {
-    for (filter, line) in [("error", "a call failed"), ("tidings=debug", "a call was refused")] {
+    for (filter, line) in [("error", "a call failed"), ("tidings::http::problem=debug", "a call was refused")] {
         let directory = tempdir().unwrap();
         let (mut process, address) = start(&directory, &[("RUST_LOG", filter)]);
         let [ann] = people(address, ["ann"]).await;

@@ -114,6 +114,11 @@ fn recorded(span: &Span) -> Option<SpanContext> {
     context.is_sampled().then_some(context)
 }
 
+/// Whether the current span is recorded.
+fn is_recorded_here() -> bool {
+    PROVIDER.get().is_some() && recorded(&Span::current()).is_some()
+}
+
 /// Where a span stands, if it is recorded.
 pub fn here(span: &Span) -> Option<TraceParent> {
     let context = recorded(span)?;
@@ -144,9 +149,10 @@ fn remote(parent: TraceParent) -> Context {
     ))
 }
 
-/// A request was answered.
-pub fn answered(request: &Span, status: u16) {
-    if recorded(request).is_some() {
+/// The request of the current span is answered.
+pub fn answered(status: u16) {
+    if is_recorded_here() {
+        let request = Span::current();
         request.set_attribute("http.response.status_code", i64::from(status));
         if status >= 500 {
             request.set_status(Status::error(""));
@@ -192,7 +198,7 @@ pub fn commits<'a>(jobs: impl ExactSizeIterator<Item = &'a Span>) -> Recorded {
 
 /// A publication to the room of what the current span has committed.
 pub fn publish(room: &str) -> Span {
-    if recorded(&Span::current()).is_none() {
+    if !is_recorded_here() {
         return Span::none();
     }
     error_span!(target: TARGET, "publish", otel.kind = "producer", room.id = room)
@@ -200,7 +206,7 @@ pub fn publish(room: &str) -> Span {
 
 /// A delivery to the room's readers here of what the current span has committed.
 pub fn deliver(room: &str) -> Recorded {
-    if recorded(&Span::current()).is_none() {
+    if !is_recorded_here() {
         return Recorded::default();
     }
     Recorded(vec![error_span!(target: TARGET, "deliver", otel.kind = "consumer", room.id = room)])

@@ -42,8 +42,8 @@ pub fn here(_span: &Span) -> Option<TraceParent> {
 /// A request goes on with a trace of its caller's.
 pub fn join(_request: &Span, _parent: impl FnOnce() -> Option<TraceParent>) {}
 
-/// A request was answered.
-pub fn answered(_request: &Span, _status: u16) {}
+/// The request of the current span is answered.
+pub fn answered(_status: u16) {}
 
 /// A frame of a client's.
 pub fn frame(_kind: &'static str) -> Span {
