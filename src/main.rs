@@ -5,20 +5,24 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidings::config::{self, Command, Supervisor};
+use tidings::config::{self, Command, ConfigError, Supervisor};
 use tidings::lifecycle::{self, StopSignal};
 use tidings::operator::{self, Failure};
 use tidings::server::{self, StartError};
 use tidings::systemd::Systemd;
+use tidings::telemetry::trace::Traces;
 use tidings::{Config, Server, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    if let Err(error) = telemetry::start(&config.rust_log, config.log_format) {
-        eprintln!("RUST_LOG: {error}");
-        return ExitCode::from(2);
-    }
+    let traces = match start_telemetry(&config) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
     if let Err(error) = lifecycle::survive_file_size_limit() {
         tracing::warn!(%error, "a file size limit would end the process");
     }
@@ -26,6 +30,7 @@ async fn main() -> ExitCode {
         None | Some(Command::Serve) => serve(config).await.map_err(Failure::from),
         Some(command) => operator::run(&config, command).await,
     };
+    traces.stop().await;
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -34,6 +39,13 @@ async fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Begins to log; a service that has a collector is traced as well.
+fn start_telemetry(config: &Config) -> Result<Traces, ConfigError> {
+    let serves = matches!(config.command, None | Some(Command::Serve));
+    let recording = if serves { config.traces.recording()? } else { None };
+    telemetry::start(&config.rust_log, config.log_format, recording.as_ref())
 }
 
 /// Serves until a signal; returns whether all that was begun has ended.

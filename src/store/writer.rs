@@ -19,12 +19,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use super::Written;
 use super::database::{Connection, Database};
 use super::sending::{Sending, Then, send_all};
 use crate::error::{Error, Result};
 use crate::model::RoomId;
+use crate::telemetry::trace;
 
 /// Jobs that may wait. When as many wait, the next one waits for a place before it is taken in.
 const QUEUE: usize = 4096;
@@ -125,7 +127,7 @@ impl Writer {
             Turn::Own(room) => (Lane::Room(room.clone()), false),
             Turn::Free => (Lane::Free(self.0.number.fetch_add(1, Ordering::Relaxed)), false),
         };
-        let job = Job { work, shared };
+        let job = Job { work, shared, span: Span::current() };
         match self.lanes().entry(lane.clone()) {
             // Its task takes this as well before it ends.
             Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
@@ -169,11 +171,19 @@ impl Writer {
     }
 
     async fn write(&self, lane: &Lane, mut batch: Vec<Job>) {
+        let recorded = trace::commits(batch.iter().map(|job| &job.span));
+        // What is logged of a batch carries the id of its first.
+        let span = batch.first().map_or_else(Span::none, |first| first.span.clone());
         // A job that panics must not take the lane with it: the batch is rolled back and all are told.
-        let done = match AssertUnwindSafe(self.commit(lane, &mut batch)).catch_unwind().await {
+        let committing = AssertUnwindSafe(self.commit(lane, &mut batch)).catch_unwind();
+        let done = match committing.instrument(span).await {
             Ok(committed) => committed,
             Err(_) => Err(Error::internal("writing to the database", "a job panicked; its batch was rolled back")),
         };
+        if done.is_err() {
+            recorded.fail();
+        }
+        recorded.end();
         for job in batch {
             job.work.answer(done.clone());
         }
@@ -269,6 +279,8 @@ struct Job {
     work: Box<dyn Work>,
     /// Whether others may be in its transaction.
     shared: bool,
+    /// On whose behalf it is.
+    span: Span,
 }
 
 trait Work: Send {
