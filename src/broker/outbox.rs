@@ -149,6 +149,7 @@ fn append(messages: &mut Vec<(Bucket, BusMessage)>, bucket: Bucket, message: Bus
         let BusMessage::Commit(next) = message else { return };
         last.changes.extend(next.changes);
         last.users.extend(next.users);
+        last.committed_at = last.committed_at.min(next.committed_at);
         return;
     }
     messages.push((bucket, message));

@@ -14,7 +14,7 @@ impl Chat {
     /// Tells everyone of a commit: those here at once and without the bus, then cache and bus. What is returned tells
     /// when these have it.
     pub(super) fn tell_all(&self, commit: &Commit) -> Sent {
-        metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
+        metrics::counter!(telemetry::CHANGES).increment(commit.changes.len() as u64);
         let publication = Publication::new(self.0.broker.instance(), commit);
         self.apply(&publication);
         if !self.0.broker.has_others() {

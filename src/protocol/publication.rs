@@ -44,6 +44,8 @@ pub struct Publication {
     pub changes: Vec<Change>,
     /// Each user whose rooms or read position it changed.
     pub users: Vec<UserChange>,
+    /// When it was committed, by the clock of that instance; of several that travel together, the first.
+    pub committed_at: Timestamp,
 }
 
 /// One change of a room's log, ready to be pushed.
@@ -61,6 +63,32 @@ pub struct Change {
     pub effect: Option<Effect>,
     /// The `message` frame.
     pub frame: Frame,
+    /// When it was committed, as far as that is known.
+    pub committed_at: Option<Timestamp>,
+    /// Where this instance has it from.
+    pub from: Origin,
+}
+
+/// Where an instance has a change from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It committed it.
+    Own,
+    /// The bus brought it.
+    Bus,
+    /// It read it from the store, because it did not come by itself.
+    Store,
+}
+
+impl Origin {
+    /// The label in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Bus => "bus",
+            Self::Store => "store",
+        }
+    }
 }
 
 /// A best-effort frame: typing, presence.
@@ -124,6 +152,9 @@ struct Committed<'a> {
     room_id: Cow<'a, RoomId>,
     changes: Vec<Line<'a>>,
     users: Cow<'a, [UserChange]>,
+    /// Microseconds since 1970; when the first of it was committed. Instances of before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,12 +174,19 @@ struct Line<'a> {
 impl Publication {
     /// What a commit means to those who follow.
     pub fn new(from: InstanceId, commit: &Commit) -> Self {
+        let committed_at = Timestamp::now();
+        let change = |message: &std::sync::Arc<Message>| Change {
+            committed_at: Some(committed_at),
+            from: Origin::Own,
+            ..Change::new(&commit.room_id, message)
+        };
         Self {
             from,
             history: commit.head.history.clone(),
             room_id: commit.room_id.clone(),
-            changes: commit.changes.iter().map(|message| Change::new(&commit.room_id, message)).collect(),
+            changes: commit.changes.iter().map(change).collect(),
             users: commit.users.clone(),
+            committed_at,
         }
     }
 
@@ -165,6 +203,7 @@ impl Publication {
             room_id: Cow::Borrowed(&self.room_id),
             changes: self.changes.iter().map(Line::new).collect(),
             users: Cow::Borrowed(&self.users),
+            since: Some(self.committed_at.0),
         }
     }
 
@@ -179,18 +218,19 @@ impl Publication {
                 return Err(malformed("its changes are not what its header says"));
             }
             rest = after;
-            changes.push(line.read(frame));
+            changes.push(line.read(frame, header.since.map(Timestamp)));
         }
         if !rest.is_empty() {
             return Err(malformed("it is longer than its header says"));
         }
         let (history, room_id) = (header.history.into_owned(), header.room_id.into_owned());
-        Ok(Self { from: header.from, history, room_id, changes, users: header.users.into_owned() })
+        let committed_at = header.since.map_or_else(Timestamp::now, Timestamp);
+        Ok(Self { from: header.from, history, room_id, changes, users: header.users.into_owned(), committed_at })
     }
 }
 
 impl Change {
-    /// A message's new state; encoded here, once per cluster.
+    /// A message's new state, as it is in the store; encoded here, once per cluster.
     pub fn new(room_id: &RoomId, message: &Message) -> Self {
         Self {
             rev: message.rev,
@@ -199,6 +239,8 @@ impl Change {
             sender_id: (message.content_type != ContentType::System).then(|| message.sender_id.clone()),
             effect: message.effect(),
             frame: ServerFrame::Message { room_id, message }.encode(),
+            committed_at: None,
+            from: Origin::Store,
         }
     }
 }
@@ -215,7 +257,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn read(self, frame: &str) -> Change {
+    fn read(self, frame: &str, committed_at: Option<Timestamp>) -> Change {
         Change {
             rev: self.rev,
             seq: self.seq,
@@ -223,6 +265,8 @@ impl<'a> Line<'a> {
             sender_id: self.by.map(Cow::into_owned),
             effect: self.effect.map(Cow::into_owned),
             frame: Frame::from(frame),
+            committed_at,
+            from: Origin::Bus,
         }
     }
 }
@@ -296,76 +340,4 @@ fn refusal(header: &[u8], error: &serde_json::Error) -> BadMessage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::UserChangeKind;
-
-    fn frame(room: &str, rev: u64) -> Frame {
-        Frame::from(format!(r#"{{"type":"message","roomId":"{room}","message":{{"rev":{rev},"content":"ü"}}}}"#))
-    }
-
-    fn publication() -> BusMessage {
-        let user: UserId = "ben".parse().expect("an id");
-        let change = |rev| Change {
-            rev,
-            seq: rev,
-            created_at: Timestamp(7),
-            sender_id: (rev == 8).then(|| user.clone()),
-            effect: (rev == 9).then(|| Effect::Left(user.clone())),
-            frame: frame("r", rev),
-        };
-        BusMessage::Commit(Publication {
-            from: InstanceId::nil(),
-            history: "h".parse().expect("an id"),
-            room_id: "r".parse().expect("an id"),
-            changes: vec![change(8), change(9)],
-            users: vec![UserChange { user_id: user.clone(), rev: 3, what: UserChangeKind::Read(8) }],
-        })
-    }
-
-    #[test]
-    fn what_is_published_is_what_is_heard() {
-        let BusMessage::Commit(heard) = BusMessage::decode(&publication().encode()).expect("a publication") else {
-            panic!("another kind")
-        };
-        assert_eq!((heard.room_id.as_str(), heard.history.as_str()), ("r", "h"));
-        assert_eq!(heard.changes.iter().map(|c| c.rev).collect::<Vec<_>>(), [8, 9]);
-        assert_eq!(heard.changes[0].sender_id.as_ref().map(UserId::as_str), Some("ben"));
-        assert!(matches!(&heard.changes[1].effect, Some(Effect::Left(user)) if user.as_str() == "ben"));
-        assert_eq!(heard.changes[1].frame, frame("r", 9));
-        assert_eq!(heard.users.len(), 1);
-        let probe = BusMessage::decode(&BusMessage::Probe("n".to_owned()).encode());
-        assert!(matches!(probe, Ok(BusMessage::Probe(nonce)) if nonce == "n"));
-    }
-
-    #[test]
-    fn garbage_is_refused_wherever_it_is() {
-        let good = publication().encode();
-        for cut in 0..good.len() {
-            assert!(BusMessage::decode(&good[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(BusMessage::decode(&[&good[..], b"x"].concat()).is_err(), "longer than it says");
-        assert!(BusMessage::decode(&[&good[..good.len() - 3], &[0xff; 3][..]].concat()).is_err(), "no text");
-        let text = String::from_utf8(good).expect("text");
-        assert!(BusMessage::decode(text.replacen(r#""roomId":"r""#, r#""roomId":"q""#, 1).as_bytes()).is_err());
-        let newer = text.replacen(r#""v":1"#, r#""v":2"#, 1);
-        assert!(matches!(BusMessage::decode(newer.as_bytes()), Err(BadMessage::Version(2))));
-        assert!(matches!(BusMessage::decode(b"{\"v\":3}\n"), Err(BadMessage::Version(3))));
-    }
-
-    #[test]
-    fn an_aside_that_was_cut_off_is_malformed() {
-        let whole = BusMessage::Aside(Aside {
-            from: InstanceId::nil(),
-            room_id: "r".parse().expect("an id"),
-            author: "ben".parse().expect("an id"),
-            kind: AsideKind::Typing,
-            frame: Frame::from(r#"{"type":"typing"}"#.to_owned()),
-        })
-        .encode();
-        assert!(matches!(BusMessage::decode(&whole), Ok(BusMessage::Aside(_))));
-        for end in 0..whole.len() {
-            assert!(BusMessage::decode(&whole[..end]).is_err(), "cut off after {end}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 
 mod log;
 mod metrics;
+mod names;
 
 pub use log::start;
-pub use metrics::*;
+pub use metrics::{By, Handles, Open, UPKEEP, count, handles, limit_hit, router};
+pub use names::*;

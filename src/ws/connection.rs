@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
-use super::{Context, Presented};
+use super::{Context, Presented, counting};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
@@ -235,10 +235,12 @@ impl<'a> Connection<'a> {
             self.replies.push(ServerFrame::error(id, &error).encode());
             return self.is_flooding().then_some(Close::RATE_LIMITED);
         }
-        let (id, result) = match decode(text) {
-            Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
-            Err(bad) => (bad.id, Err(bad.error)),
+        let begin = Instant::now();
+        let (id, kind, result) = match decode(text) {
+            Ok((id, frame)) => (id.clone(), counting::kind(Some(&frame)), self.handle(id, frame).await),
+            Err(bad) => (bad.id, counting::kind(None), Err(bad.error)),
         };
+        counting::done(kind, begin.elapsed(), result.as_ref().err());
         let Err(error) = result else { return None };
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());
