@@ -65,8 +65,8 @@ const PAGE_TTL: Duration = Duration::from_secs(5);
 const ACKNOWLEDGE: Duration = Duration::from_millis(5);
 /// Rooms that are read from the store at the same time because something was missed: sends need the database too.
 const REPAIRS: usize = 8;
-/// How long a look at how things are waits for the database; who watches has not much longer patience themselves.
-const LOOK: Duration = Duration::from_secs(1);
+/// How long a look at how things are waits for the database: whoever watches wants all else in time, too.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often what nobody reads any more is looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -226,8 +226,11 @@ impl Chat {
 
     /// How things are, for whoever watches: put where they are counted at the moment they are looked at.
     pub async fn look(&self) {
-        let database = tokio::time::timeout(LOOK, self.0.store.ping()).await;
-        let (answers, drains) = (matches!(database, Ok(Ok(()))), self.0.lifecycle.is_draining());
+        let store = self.0.store.clone();
+        // In a task of its own: a look that is given up must not cut the connection it uses.
+        let asked = self.0.lifecycle.spawn("look", async move { store.ping().await });
+        let answers = matches!(tokio::time::timeout(LOOK, asked).await, Ok(Ok(Some(Ok(())))));
+        let drains = self.0.lifecycle.is_draining();
         metrics::gauge!(telemetry::READY).set(u8::from(answers && !drains));
         metrics::gauge!(telemetry::DRAINING).set(u8::from(drains));
         metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));

@@ -176,12 +176,18 @@ pub fn count() -> &'static Handles {
     })
 }
 
-/// Describes a metric, and puts a counter to 0 for all that its labels can say.
+/// Describes a metric, and begins at 0 for all that its labels can say.
 fn begin(metric: &Metric) {
     let Metric { name, kind, help, labels } = *metric;
     match kind {
         Kind::Gauge => ::metrics::describe_gauge!(name, help),
-        Kind::Histogram => ::metrics::describe_histogram!(name, help),
+        Kind::Histogram => {
+            ::metrics::describe_histogram!(name, help);
+            // To have it is to show it.
+            for labels in combined(labels) {
+                drop(::metrics::histogram!(name, labels));
+            }
+        }
         Kind::Counter => {
             ::metrics::describe_counter!(name, help);
             for labels in combined(labels) {
@@ -229,5 +235,9 @@ mod tests {
             all.iter().map(|labels| labels.iter().map(::metrics::Label::value).collect()).collect();
         assert_eq!(texts, ["1x", "1y", "1z", "2x", "2y", "2z"]);
         assert_eq!(combined(&[]), [Vec::new()], "a counter without labels is one");
+        assert!(
+            combined(&[("a", &[]), ("b", &["x"])]).is_empty(),
+            "what is not written down is not there before it is"
+        );
     }
 }

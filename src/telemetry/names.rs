@@ -1,5 +1,8 @@
-//! Every metric there is: its name, what it says, and the values its labels can have. A counter that can be told from
-//! these is there from the start at 0, so that a first step shows.
+//! Every metric there is: its name, what it says, and the values its labels can have. Counters and histograms
+//! are there from the start at 0 wherever these say what there will be, so that a first step shows.
+
+/// Values of a label that are not written down here; such a series is there once something was counted.
+const MANY: &[&str] = &[];
 
 /// What kind of metric it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,8 +35,12 @@ const fn gauge(name: &'static str, help: &'static str) -> Metric {
     Metric { name, kind: Kind::Gauge, help, labels: &[] }
 }
 
-const fn histogram(name: &'static str, help: &'static str) -> Metric {
-    Metric { name, kind: Kind::Histogram, help, labels: &[] }
+const fn histogram(
+    name: &'static str,
+    labels: &'static [(&'static str, &'static [&'static str])],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Histogram, help, labels }
 }
 
 /// The upper bounds of all histograms, in seconds: from an answer out of memory to the longest deadline.
@@ -59,15 +66,17 @@ pub(super) const ALL: &[Metric] = &[
     gauge(ROOMS_FOLLOWED, "Rooms whose log is followed in memory"),
     histogram(
         REQUEST_SECONDS,
+        &[("route", MANY)],
         "Time to answer a request, by route, method and class of status; held polls are a route apart",
     ),
-    histogram(FRAME_SECONDS, "Time to do what a frame of a client asks, by type and result"),
+    histogram(FRAME_SECONDS, &[("type", MANY)], "Time to do what a frame of a client asks, by type and result"),
     counter(SENDS, &[("result", &SENT)], "Messages given to be sent, by what came of them"),
     counter(POLLS, &[("held", &HELD), ("status", &POLLED)], "Polls of meta that were answered, by status"),
     counter(CHANGES, &[], "Messages and changes of messages that were committed"),
     counter(DELIVERIES, &[("how", &HOW_DELIVERED)], "Changes written to the sockets of readers"),
     histogram(
         DELIVERY_SECONDS,
+        &[("from", &DELIVERED_FROM)],
         "Time from a commit until it was given to all of the room's readers here, once per batch, by where it came from",
     ),
     counter(SLOW_READERS, &[], "Times a socket took no more, so that its reader reads on from the log"),
@@ -88,7 +97,7 @@ pub(super) const ALL: &[Metric] = &[
         "Values asked for, by kind and where they were found",
     ),
     counter(QUERIES, &[], "Statements given to the database"),
-    histogram(QUERY_SECONDS, "Time the database took for a statement"),
+    histogram(QUERY_SECONDS, &[], "Time the database took for a statement"),
     counter(REDIS_CALLS, &[], "Commands given to Redis"),
     gauge(BUS_PROVEN, "1 while this instance is sure to hear what others publish"),
     gauge(BUS_HEARD, "1 while the probes of this instance come back over the bus in time"),
@@ -129,7 +138,7 @@ pub(super) const ALL: &[Metric] = &[
         &[("by", &["words", "hook"]), ("result", &["accept", "flag", "reject", "failed"])],
         "Messages that were looked at before they were written, by who looked and what was said",
     ),
-    histogram(MODERATION_HOOK_SECONDS, "Time the moderation hook took to answer, or not to"),
+    histogram(MODERATION_HOOK_SECONDS, &[], "Time the moderation hook took to answer, or not to"),
     counter(KEY_SETS, &[("result", &["ok", "failed"])], "Readings of the set of public keys, by what came of them"),
 ];
 

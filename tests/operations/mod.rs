@@ -1,5 +1,8 @@
 //! What an operator looks at.
 
+mod alerts;
+mod metrics;
+
 use std::net::TcpListener;
 
 use serde_json::json;
