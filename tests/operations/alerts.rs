@@ -2,7 +2,7 @@
 //! minutes are seconds; with the minutes as they are, `promtool` plays the same on paper.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -86,6 +86,7 @@ async fn each_alert_fires_for_its_cause_and_none_in_peace() {
     let watched: Vec<_> = cluster.instances.iter().map(Instance::metrics_address).collect();
     let rules = in_seconds(&read(RULES));
     let prometheus = tokio::task::block_in_place(|| Prometheus::start(&watched, &rules));
+    let begin = Instant::now();
     let load = Load::begin(&cluster, QUIET).await;
 
     // Prometheus begins to read some seconds after its start, and until then finds nothing. From there on it is longer than
@@ -144,4 +145,11 @@ async fn each_alert_fires_for_its_cause_and_none_in_peace() {
         ben.hears("the lost one").await;
     }
     fires(&prometheus, "TidingsRepairsByTail").await;
+    if let Some(file) = std::env::var_os("DASHBOARD") {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/dashboard.mjs");
+        let mut draw = tokio::process::Command::new("node");
+        draw.arg(script).arg(prometheus.url()).arg(file).arg(begin.elapsed().as_secs().to_string());
+        let drawn = tokio::time::timeout(PATIENCE, draw.status()).await;
+        assert!(drawn.expect("it ends in time").unwrap().success(), "the picture was not made");
+    }
 }

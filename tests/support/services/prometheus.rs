@@ -51,6 +51,11 @@ impl Prometheus {
         program("promtool", PACKAGE)
     }
 
+    /// Where it is.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// What an expression is now: its series, each with its labels and its value.
     pub(crate) async fn query(&self, expression: &str) -> Vec<(Value, f64)> {
         let mut path = "/api/v1/query?query=".to_owned();
