@@ -39,3 +39,8 @@ bench *flags:
 picture:
     cargo build
     cd tests/browser && npm ci && node picture.mjs
+
+# Draw docs/dashboard.png anew from a run in which each alert fires
+dashboard:
+    cd tests/browser && npm ci
+    DASHBOARD=docs/dashboard.png cargo test --test it -- operations::alerts::each

@@ -57,7 +57,9 @@ impl Cached {
 
     /// Counts where something of this kind was found.
     pub fn count(self, key: &'static str) {
-        metrics::counter!(telemetry::CACHE, "key" => key, "result" => self.as_str()).increment(1);
+        if let Some(counting) = telemetry::handles() {
+            counting.found(key, self.as_str());
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The composition root: settings in, a running service out. The only place that picks backends.
 
+mod watching;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,8 +27,8 @@ use crate::presence::Presence;
 use crate::protocol;
 use crate::redis::{self, Redis};
 use crate::store::{self, OpenError, Store};
-use crate::telemetry;
 use crate::ws;
+use watching::Watching;
 
 /// The room everyone of a demo meets in.
 const LOBBY: &str = "lobby";
@@ -104,9 +106,8 @@ impl Server {
         let store = Store::open(&store_settings(&config)?).await?;
         let lifecycle = Lifecycle::default();
         let head = Duration::from_secs(config.head_seconds);
-        let metrics = config.metrics_addr.map(|address| serve_metrics(address, head, &lifecycle)).transpose()?;
+        let watching = Watching::begin(&config)?;
         let limits_on = config.limits.limits == Switch::On;
-        metrics::gauge!(telemetry::LIMITS_OFF).set(i32::from(!limits_on));
         if !limits_on {
             tracing::warn!("rate limits are off; this is for load tests only");
         }
@@ -138,6 +139,7 @@ impl Server {
             redis.connect(&lifecycle);
         }
         broker_ready(&chat).await;
+        let metrics = watching.map(|watching| watching.serve(head, &chat, &lifecycle)).transpose()?;
         // Nobody comes in before it is known who may not.
         chat.read_access().await.map_err(StartError::Prepare)?;
         let auth = authentication(keys, &chat, &store, &lifecycle).await?;
@@ -146,6 +148,7 @@ impl Server {
             head,
             proxies: Arc::new(TrustedProxies::new(config.limits.trusted_proxies.clone())),
             connections: Connections::new(told.connections_per_address as usize),
+            counted: true,
         };
         let connections = ws::Settings {
             limits: told,
@@ -296,16 +299,6 @@ fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, Sta
 fn serve(listener: TcpListener, site: http::Site, door: http::Door, lifecycle: &Lifecycle) -> JoinHandle<Option<()>> {
     let serving = lifecycle.clone();
     lifecycle.spawn("accept", async move { http::serve(listener, site, door, &serving).await })
-}
-
-fn serve_metrics(address: SocketAddr, head: Duration, lifecycle: &Lifecycle) -> Result<SocketAddr, StartError> {
-    // Without a handle, another server of this process counts already, and answers for both.
-    let router = telemetry::count().map(telemetry::router).unwrap_or_default();
-    let listener = listen("METRICS_ADDR", address)?;
-    // The caller may have left the port to the system.
-    let found = listener.local_addr().map_err(StartError::Passed)?;
-    serve(listener, http::Site::plain(router), http::Door::open(head), lifecycle);
-    Ok(found)
 }
 
 /// The keys of the application's tokens, if they are not a demo's. Before anything is opened: a key that cannot be used

@@ -158,6 +158,7 @@ fn append(messages: &mut Vec<(Bucket, BusMessage)>, bucket: Bucket, message: Bus
         last.changes.extend(next.changes);
         last.users.extend(next.users);
         last.traces.extend(next.traces);
+        last.committed_at = last.committed_at.min(next.committed_at);
         return;
     }
     messages.push((bucket, message));

@@ -332,6 +332,7 @@ impl Shared {
         } else if self.lock().is_connected() {
             self.redis.is_late();
         }
-        metrics::gauge!(telemetry::BUS_PROVEN).set(f64::from(u8::from(back && proven)));
+        metrics::gauge!(telemetry::BUS_HEARD).set(u8::from(back));
+        metrics::gauge!(telemetry::BUS_PROVEN).set(u8::from(back && proven));
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::hub::{Ending, Entered, Reader};
 use crate::model::{AccessChange, Caller, Credential, NumberedChange, Principal, Timestamp, UserId};
 use crate::protocol::publication::BusMessage;
+use crate::telemetry;
 
 /// How often the log is looked at while the bus is not proven.
 const TICK: Duration = Duration::from_millis(250);
@@ -113,7 +114,11 @@ impl Chat {
     pub fn enter(&self, reader: &Arc<Reader>, caller: &Caller) -> Result<Entered> {
         let most = if reader.is_connection() { self.0.most.connections } else { self.0.most.polls };
         let entered = self.0.hub.present().enter(reader, most);
-        let entered = entered.ok_or(Error::RateLimited { retry_after: Duration::from_secs(1) })?;
+        let entered = entered.ok_or_else(|| {
+            let limit = if reader.is_connection() { "connections_per_user" } else { "polls_per_user" };
+            telemetry::limit_hit(limit);
+            Error::RateLimited { retry_after: Duration::from_secs(1) }
+        })?;
         // Behind the entering: whatever ends their access from here on finds the reader, whatever did before is seen now.
         self.0.access.check(Some(&caller.id), &caller.credential)?;
         Ok(entered)

@@ -16,7 +16,7 @@ impl Chat {
     /// Tells everyone of a commit: those here at once and without the bus, then cache and bus. What is returned tells
     /// when these have it.
     pub(super) fn tell_all(&self, commit: &Commit) -> Sent {
-        metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
+        metrics::counter!(telemetry::CHANGES).increment(commit.changes.len() as u64);
         let room = &commit.room_id;
         let mut publication = Publication::new(self.0.broker.instance(), commit);
         self.apply(&publication, trace::deliver(room.as_str()));

@@ -10,6 +10,7 @@ use crate::model::{DraftInput, History, Message, MessageId, RoomId, UserId};
 use crate::protocol::ServerFrame;
 use crate::protocol::publication::{Aside, AsideKind};
 use crate::store::{Store, Written};
+use crate::telemetry;
 
 /// How long a client shows that someone is writing.
 const TYPING_TTL_MS: u64 = 6000;
@@ -31,9 +32,27 @@ impl From<Written> for (Accepted, Option<crate::model::Commit>) {
     }
 }
 
+/// What became of a send, for the metrics.
+fn result_of(sent: &Result<Accepted>) -> &'static str {
+    match sent {
+        Ok(accepted) if accepted.is_new => "new",
+        Ok(_) => "repeated",
+        Err(error) if error.is_fault() => "failed",
+        Err(_) => "refused",
+    }
+}
+
 impl Chat {
     /// Sends a message; the same send tried again returns the same message.
     pub async fn send(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<Accepted> {
+        let sent = self.send_once(user, room, input).await;
+        if let Some(counter) = telemetry::handles().and_then(|counting| counting.sends.of(result_of(&sent))) {
+            counter.increment(1);
+        }
+        sent
+    }
+
+    async fn send_once(&self, user: &UserId, room: &RoomId, input: DraftInput) -> Result<Accepted> {
         let draft = input.check(self.0.message_chars)?;
         if let Err(limited) = self.take_send(user) {
             // Trying again is free: it finds what the first try stored even when the bucket is empty.

@@ -66,6 +66,8 @@ const PAGE_TTL: Duration = Duration::from_secs(5);
 const ACKNOWLEDGE: Duration = Duration::from_millis(5);
 /// Rooms that are read from the store at the same time because something was missed: sends need the database too.
 const REPAIRS: usize = 8;
+/// How long a look at how things are waits for the database: whoever watches wants all else in time, too.
+const LOOK: Duration = Duration::from_millis(250);
 /// How often what nobody reads any more is looked for.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -223,6 +225,18 @@ impl Chat {
         }
     }
 
+    /// How things are, for whoever watches: put where they are counted at the moment they are looked at.
+    pub async fn look(&self) {
+        let store = self.0.store.clone();
+        // In a task of its own: a look that is given up must not cut the connection it uses.
+        let asked = self.0.lifecycle.spawn("look", async move { store.ping().await });
+        let answers = matches!(tokio::time::timeout(LOOK, asked).await, Ok(Ok(Some(Ok(())))));
+        let drains = self.0.lifecycle.is_draining();
+        metrics::gauge!(telemetry::READY).set(u8::from(answers && !drains));
+        metrics::gauge!(telemetry::DRAINING).set(u8::from(drains));
+        metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
+    }
+
     /// Runs a write and tells everyone here of it, in a task of its own: whoever hangs up must not cut the way
     /// between the commit and those who wait for it.
     async fn write<T: Send + 'static>(
@@ -256,7 +270,6 @@ impl Chat {
                     self.0.limits.sweep();
                     self.0.access.sweep();
                     self.leave_buckets();
-                    metrics::gauge!(telemetry::ROOMS_FOLLOWED).set(u32::try_from(self.0.hub.rooms_followed()).unwrap_or(u32::MAX));
                 }
             }
         }

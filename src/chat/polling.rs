@@ -12,6 +12,7 @@ use crate::broker::Bucket;
 use crate::error::{Error, Result};
 use crate::hub::{Ending, Entered, ListSubscription, Reader, UserFeed};
 use crate::model::{Caller, History, Meta, QuotaUse, RoomId, Timestamp, UserId};
+use crate::telemetry::Open;
 
 /// Rooms in a list at most: the newest.
 const LIST: usize = 500;
@@ -53,6 +54,7 @@ struct Held {
     until: Instant,
     reader: Arc<Reader>,
     _entered: Entered,
+    _open: Open,
 }
 
 impl ListMeta {
@@ -141,7 +143,7 @@ impl Chat {
         let until = Instant::now() + wait.min(LONGEST_WAIT).min(left);
         let reader = Arc::new(Reader::of_poll(caller));
         let entered = self.enter(&reader, caller)?;
-        Ok(Some(Held { until, reader, _entered: entered }))
+        Ok(Some(Held { until, reader, _entered: entered, _open: Open::count(|counting| &counting.polls_held) }))
     }
 
     /// Waits until something moved, and says whether the time is over or the service stops. Fails if the caller's

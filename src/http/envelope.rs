@@ -23,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tracing::{Instrument, Span, error_span};
 
+use super::timing::Timing;
 use crate::auth::request::Browsers;
 use crate::error::Error;
 use crate::limits::{Client, Peer, TrustedProxies};
@@ -49,6 +50,8 @@ pub struct Site {
     /// For whom no handler answers, which a page should be able to read, too.
     refusing: TowerToHyperService<Router>,
     proxies: Arc<TrustedProxies>,
+    /// How long answers take, where that is of interest.
+    timing: Option<Arc<Timing>>,
 }
 
 impl Site {
@@ -57,7 +60,7 @@ impl Site {
         // Around everything that can refuse: what it does not mark, another site's page cannot read.
         let with_cors = TowerToHyperService::new(router.clone().layer(cors.clone()));
         let refusing = TowerToHyperService::new(Router::new().fallback(refuse).layer(cors));
-        Self { router: TowerToHyperService::new(router), with_cors, refusing, proxies }
+        Self { router: TowerToHyperService::new(router), with_cors, refusing, proxies, timing: None }
     }
 
     /// Answers with these routes, which no page of another site may read.
@@ -65,8 +68,15 @@ impl Site {
         Self::new(router, CorsLayer::new(), Arc::default())
     }
 
+    /// The same, measured; its routes stand behind this path.
+    pub(super) fn timed(self, base_path: &str) -> Self {
+        Self { timing: Some(Arc::new(Timing::new(base_path))), ..self }
+    }
+
     /// Answers a request, whatever happens.
     pub async fn answer(self, mut request: Request) -> Response {
+        let timing = self.timing.clone();
+        let asked = timing.as_ref().and_then(|timing| timing.begin(&request));
         let header = take_id(request.headers_mut());
         let id = header.to_str().unwrap_or_default();
         let client = client(&self.proxies, &request);
@@ -86,6 +96,9 @@ impl Site {
         }
         if response.status() != StatusCode::NOT_MODIFIED {
             secure(response.headers_mut(), client);
+        }
+        if let Some(asked) = asked {
+            asked.answered(response.status());
         }
         response
     }

@@ -11,6 +11,7 @@ mod problem;
 mod rooms;
 mod serve;
 mod session;
+mod timing;
 
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ use crate::error::Error;
 
 pub use envelope::Site;
 pub use extract::BODY_BYTES;
-pub use serve::{Door, listen, serve, take_over};
+pub use serve::{Door, HTTP_CONNECTIONS, listen, serve, take_over};
+pub use timing::ROUTES;
 
 /// What every handler can reach. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -70,9 +72,9 @@ pub fn site(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door: 
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(state);
     if base_path.is_empty() {
-        return Site::new(routes, cors, door.proxies.clone());
+        return Site::new(routes, cors, door.proxies.clone()).timed(base_path);
     }
     // As a whole, not route by route: that would leave out the base path with a slash, which is where the page is.
     let nested = Router::new().nest_service(base_path, routes).fallback(async || Error::NotFound);
-    Site::new(nested, cors, door.proxies.clone())
+    Site::new(nested, cors, door.proxies.clone()).timed(base_path)
 }

@@ -18,12 +18,13 @@ use tokio::sync::Semaphore;
 use super::Site;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{Connections, Peer, TrustedProxies};
+use crate::telemetry::Open;
 
 /// Connections the kernel holds for us while we are busy: a storm of reconnects waits here instead of failing.
 const BACKLOG: i32 = 4096;
 /// Connections that are speaking HTTP at the same time; WebSockets are counted apart. When as many are, further ones
 /// wait in the kernel's backlog.
-const HTTP_CONNECTIONS: usize = 20_000;
+pub const HTTP_CONNECTIONS: u32 = 20_000;
 /// How long a stop waits for a request under way. One that is not even whole by then never was to be answered.
 const LAST: Duration = Duration::from_secs(2);
 /// How long to wait when the process has no file descriptor left for a new connection.
@@ -41,12 +42,14 @@ pub struct Door {
     pub proxies: Arc<TrustedProxies>,
     /// Connections that speak HTTP, by the address of the other end.
     pub connections: Connections,
+    /// Whether its connections are those of clients, which are counted.
+    pub counted: bool,
 }
 
 impl Door {
     /// One for whoever may reach the address at all.
     pub fn open(head: Duration) -> Self {
-        Self { head, proxies: Arc::default(), connections: Connections::new(0) }
+        Self { head, proxies: Arc::default(), connections: Connections::new(0), counted: false }
     }
 }
 
@@ -71,7 +74,7 @@ pub fn take_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 /// on which no whole head arrives within `door.head` is closed, also one that waits for a further request: a proxy in front
 /// should give up its idle connections first, or a request of it meets a closing one.
 pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Lifecycle) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS as usize));
     loop {
         let accept = async {
             let place = places.clone().acquire_owned().await;
@@ -91,8 +94,9 @@ pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Li
                 let head = if peer.refused.is_some() { door.head.min(REFUSED_HEAD) } else { door.head };
                 let serving = serve_connection(stream, peer, site.clone(), head, lifecycle.clone());
                 lifecycle.spawn("http connection", async move {
+                    let open = door.counted.then(|| Open::count(|counting| &counting.http_connections));
                     serving.await;
-                    drop((place, place_of_address));
+                    drop((place, place_of_address, open));
                 });
                 // One, and then everybody else's turn: when thousands come back at once, those who are here are served
                 // meanwhile, and the kernel holds the others.

@@ -10,6 +10,8 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use ipnet::{IpNet, Ipv6Net};
 
+use crate::telemetry;
+
 /// When it may be worth a try for an address that has too many connections.
 const FEWER: Duration = Duration::from_secs(5);
 /// Bits of an IPv6 address that tell customers of a network apart; the rest is theirs to choose.
@@ -112,6 +114,7 @@ impl Connections {
         let network = network_of(address);
         let mut count = self.0.by_address.entry(network).or_default();
         if *count >= self.0.most {
+            telemetry::limit_hit("connections_per_address");
             return Err(FEWER);
         }
         *count += 1;

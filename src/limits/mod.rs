@@ -12,6 +12,7 @@ use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLim
 
 use crate::error::{Error, Result};
 use crate::model::{RoomId, UserId};
+use crate::telemetry;
 
 pub use address::{Client, Connections, Peer, Place, TrustedProxies};
 pub use bucket::Rate;
@@ -57,6 +58,15 @@ impl Kind {
             Self::Rooms => "room",
         }
     }
+
+    /// Its name in the metrics.
+    fn limit(self) -> &'static str {
+        match self {
+            Self::Sends => "sends",
+            Self::Changes => "changes",
+            Self::Rooms => "rooms",
+        }
+    }
 }
 
 /// The buckets that all connections and requests share.
@@ -89,7 +99,10 @@ impl Limits {
     /// Takes one from the user's bucket of this kind. What it returns is to be taken from the shared bucket, too.
     pub fn take(&self, kind: Kind, user: &UserId) -> Result<Option<Rate>> {
         let Some(buckets) = self.buckets(kind) else { return Ok(None) };
-        buckets.take(user).map(|()| Some(buckets.rate())).map_err(|retry_after| Error::RateLimited { retry_after })
+        buckets.take(user).map(|()| Some(buckets.rate())).map_err(|retry_after| {
+            telemetry::limit_hit(kind.limit());
+            Error::RateLimited { retry_after }
+        })
     }
 
     /// Nothing of this kind by this user for so long: with the other instances they are over the limit.
@@ -139,8 +152,9 @@ impl FrameBucket {
     /// Takes one frame from the bucket.
     pub fn frame(&self) -> Result<()> {
         let Some(frames) = &self.frames else { return Ok(()) };
-        frames
-            .check()
-            .map_err(|not_until| Error::RateLimited { retry_after: not_until.wait_time_from(self.clock.now()) })
+        frames.check().map_err(|not_until| {
+            telemetry::limit_hit("frames");
+            Error::RateLimited { retry_after: not_until.wait_time_from(self.clock.now()) }
+        })
     }
 }

@@ -130,8 +130,7 @@ impl Hook {
     pub async fn ask(&self, asked: &Asked<'_>) -> Result<Verdict, Error> {
         let begin = Instant::now();
         let called = self.call(asked, begin).await;
-        let took = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        metrics::counter!(telemetry::MODERATION_HOOK_MS).increment(took);
+        metrics::histogram!(telemetry::MODERATION_HOOK_SECONDS).record(begin.elapsed());
         self.tell(called.as_ref().err());
         let flag = |reason| Flag { by: FlaggedBy::Hook, reason };
         match called {

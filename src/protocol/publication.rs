@@ -46,6 +46,8 @@ pub struct Publication {
     pub users: Vec<UserChange>,
     /// The traces that what it tells is part of: of those that are recorded, which are few.
     pub traces: Vec<TraceParent>,
+    /// When it was committed, by the clock of that instance; of several that travel together, the first.
+    pub committed_at: Timestamp,
 }
 
 /// One change of a room's log, ready to be pushed.
@@ -63,6 +65,32 @@ pub struct Change {
     pub effect: Option<Effect>,
     /// The `message` frame.
     pub frame: Frame,
+    /// When it was committed, as far as that is known.
+    pub committed_at: Option<Timestamp>,
+    /// Where this instance has it from.
+    pub from: Origin,
+}
+
+/// Where an instance has a change from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It committed it.
+    Own,
+    /// The bus brought it.
+    Bus,
+    /// It read it from the store, because it did not come by itself.
+    Store,
+}
+
+impl Origin {
+    /// The label in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Bus => "bus",
+            Self::Store => "store",
+        }
+    }
 }
 
 /// A best-effort frame: typing, presence.
@@ -129,6 +157,9 @@ struct Committed<'a> {
     /// Instances of before know nothing of it, and ignore it.
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     traces: Cow<'a, [TraceParent]>,
+    /// Microseconds since 1970; when the first of it was committed. Instances of before do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,13 +179,20 @@ struct Line<'a> {
 impl Publication {
     /// What a commit means to those who follow.
     pub fn new(from: InstanceId, commit: &Commit) -> Self {
+        let committed_at = Timestamp::now();
+        let change = |message: &std::sync::Arc<Message>| Change {
+            committed_at: Some(committed_at),
+            from: Origin::Own,
+            ..Change::new(&commit.room_id, message)
+        };
         Self {
             from,
             history: commit.head.history.clone(),
             room_id: commit.room_id.clone(),
-            changes: commit.changes.iter().map(|message| Change::new(&commit.room_id, message)).collect(),
+            changes: commit.changes.iter().map(change).collect(),
             users: commit.users.clone(),
             traces: Vec::new(),
+            committed_at,
         }
     }
 
@@ -162,7 +200,8 @@ impl Publication {
     #[must_use]
     pub fn for_users(&self, users: Vec<UserChange>) -> Self {
         let (history, room_id) = (self.history.clone(), self.room_id.clone());
-        Self { from: self.from, history, room_id, changes: Vec::new(), users, traces: Vec::new() }
+        let committed_at = self.committed_at;
+        Self { from: self.from, history, room_id, changes: Vec::new(), users, traces: Vec::new(), committed_at }
     }
 
     fn header(&self) -> Committed<'_> {
@@ -173,6 +212,7 @@ impl Publication {
             changes: self.changes.iter().map(Line::new).collect(),
             users: Cow::Borrowed(&self.users),
             traces: Cow::Borrowed(&self.traces),
+            since: Some(self.committed_at.0),
         }
     }
 
@@ -187,19 +227,20 @@ impl Publication {
                 return Err(malformed("its changes are not what its header says"));
             }
             rest = after;
-            changes.push(line.read(frame));
+            changes.push(line.read(frame, header.since.map(Timestamp)));
         }
         if !rest.is_empty() {
             return Err(malformed("it is longer than its header says"));
         }
         let (history, room_id) = (header.history.into_owned(), header.room_id.into_owned());
         let (users, traces) = (header.users.into_owned(), header.traces.into_owned());
-        Ok(Self { from: header.from, history, room_id, changes, users, traces })
+        let committed_at = header.since.map_or_else(Timestamp::now, Timestamp);
+        Ok(Self { from: header.from, history, room_id, changes, users, traces, committed_at })
     }
 }
 
 impl Change {
-    /// A message's new state; encoded here, once per cluster.
+    /// A message's new state, as it is in the store; encoded here, once per cluster.
     pub fn new(room_id: &RoomId, message: &Message) -> Self {
         Self {
             rev: message.rev,
@@ -208,6 +249,8 @@ impl Change {
             sender_id: (message.content_type != ContentType::System).then(|| message.sender_id.clone()),
             effect: message.effect(),
             frame: ServerFrame::Message { room_id, message }.encode(),
+            committed_at: None,
+            from: Origin::Store,
         }
     }
 }
@@ -224,7 +267,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn read(self, frame: &str) -> Change {
+    fn read(self, frame: &str, committed_at: Option<Timestamp>) -> Change {
         Change {
             rev: self.rev,
             seq: self.seq,
@@ -232,6 +275,8 @@ impl<'a> Line<'a> {
             sender_id: self.by.map(Cow::into_owned),
             effect: self.effect.map(Cow::into_owned),
             frame: Frame::from(frame),
+            committed_at,
+            from: Origin::Bus,
         }
     }
 }
@@ -305,93 +350,4 @@ fn refusal(header: &[u8], error: &serde_json::Error) -> BadMessage {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::UserChangeKind;
-
-    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-
-    fn frame(room: &str, rev: u64) -> Frame {
-        Frame::from(format!(r#"{{"type":"message","roomId":"{room}","message":{{"rev":{rev},"content":"ü"}}}}"#))
-    }
-
-    fn publication() -> BusMessage {
-        let user: UserId = "ben".parse().expect("an id");
-        let change = |rev| Change {
-            rev,
-            seq: rev,
-            created_at: Timestamp(7),
-            sender_id: (rev == 8).then(|| user.clone()),
-            effect: (rev == 9).then(|| Effect::Left(user.clone())),
-            frame: frame("r", rev),
-        };
-        BusMessage::Commit(Publication {
-            from: InstanceId::nil(),
-            history: "h".parse().expect("an id"),
-            room_id: "r".parse().expect("an id"),
-            changes: vec![change(8), change(9)],
-            users: vec![UserChange { user_id: user.clone(), rev: 3, what: UserChangeKind::Read(8) }],
-            traces: vec![TRACE.parse().expect("a trace")],
-        })
-    }
-
-    #[test]
-    fn what_is_published_is_what_is_heard() {
-        let BusMessage::Commit(heard) = BusMessage::decode(&publication().encode()).expect("a publication") else {
-            panic!("another kind")
-        };
-        assert_eq!((heard.room_id.as_str(), heard.history.as_str()), ("r", "h"));
-        assert_eq!(heard.changes.iter().map(|c| c.rev).collect::<Vec<_>>(), [8, 9]);
-        assert_eq!(heard.changes[0].sender_id.as_ref().map(UserId::as_str), Some("ben"));
-        assert!(matches!(&heard.changes[1].effect, Some(Effect::Left(user)) if user.as_str() == "ben"));
-        assert_eq!(heard.changes[1].frame, frame("r", 9));
-        assert_eq!(heard.users.len(), 1);
-        assert_eq!(heard.traces.iter().map(ToString::to_string).collect::<Vec<_>>(), [TRACE]);
-        let probe = BusMessage::decode(&BusMessage::Probe("n".to_owned()).encode());
-        assert!(matches!(probe, Ok(BusMessage::Probe(nonce)) if nonce == "n"));
-    }
-
-    #[test]
-    fn instances_that_know_no_traces_are_understood_and_understand() {
-        let now = String::from_utf8(publication().encode()).expect("text");
-        let before = now.replacen(&format!(r#","traces":["{TRACE}"]"#), "", 1);
-        assert_ne!(now, before);
-        assert!(
-            matches!(BusMessage::decode(before.as_bytes()), Ok(BusMessage::Commit(heard)) if heard.traces.is_empty())
-        );
-        // What such an instance does with the field, this one does with one of a later version.
-        let later = now.replacen("\"traces\"", "\"later\"", 1);
-        assert!(matches!(BusMessage::decode(later.as_bytes()), Ok(BusMessage::Commit(_))));
-    }
-
-    #[test]
-    fn garbage_is_refused_wherever_it_is() {
-        let good = publication().encode();
-        for cut in 0..good.len() {
-            assert!(BusMessage::decode(&good[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(BusMessage::decode(&[&good[..], b"x"].concat()).is_err(), "longer than it says");
-        assert!(BusMessage::decode(&[&good[..good.len() - 3], &[0xff; 3][..]].concat()).is_err(), "no text");
-        let text = String::from_utf8(good).expect("text");
-        assert!(BusMessage::decode(text.replacen(r#""roomId":"r""#, r#""roomId":"q""#, 1).as_bytes()).is_err());
-        let newer = text.replacen(r#""v":1"#, r#""v":2"#, 1);
-        assert!(matches!(BusMessage::decode(newer.as_bytes()), Err(BadMessage::Version(2))));
-        assert!(matches!(BusMessage::decode(b"{\"v\":3}\n"), Err(BadMessage::Version(3))));
-    }
-
-    #[test]
-    fn an_aside_that_was_cut_off_is_malformed() {
-        let whole = BusMessage::Aside(Aside {
-            from: InstanceId::nil(),
-            room_id: "r".parse().expect("an id"),
-            author: "ben".parse().expect("an id"),
-            kind: AsideKind::Typing,
-            frame: Frame::from(r#"{"type":"typing"}"#.to_owned()),
-        })
-        .encode();
-        assert!(matches!(BusMessage::decode(&whole), Ok(BusMessage::Aside(_))));
-        for end in 0..whole.len() {
-            assert!(BusMessage::decode(&whole[..end]).is_err(), "cut off after {end}");
-        }
-    }
-}
+mod tests;

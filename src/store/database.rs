@@ -433,9 +433,12 @@ async fn watched<T>(
     then: State,
     until: Instant,
 ) -> Result<T, Failure> {
-    metrics::counter!(telemetry::QUERIES).increment(1);
+    let began = std::time::Instant::now();
     let before = std::mem::replace(state, State::Busy);
     let done = timeout_at(until, done).await;
+    if let Some(counting) = telemetry::handles() {
+        counting.queried(began);
+    }
     *state = State::Failed;
     match done {
         Ok(Ok(value)) => {

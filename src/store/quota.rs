@@ -8,6 +8,7 @@ use super::rows::number;
 use super::writer::Turn;
 use crate::error::{Error, Result};
 use crate::model::{Quota, QuotaName, QuotaUse, TimeZone, Timestamp, UserId};
+use crate::telemetry;
 
 /// Whose row is read here stays as it is until the transaction ends.
 const LOCK_QUOTA: Sql = Sql {
@@ -119,5 +120,6 @@ pub(super) async fn take(tx: &mut Connection, name: &QuotaName, user: &UserId, a
     let query = tx.query("select used from quota_use where quota = $1 and user_id = $2");
     let row = query.bind(name.as_str()).bind(user.as_str()).fetch_one().await?;
     let QuotaUse { used, limit, resets_at } = quota.used(number(&row, "used")?, at);
+    telemetry::limit_hit("quota");
     Err(Error::QuotaExceeded { used, limit, resets_at: resets_at.to_string() })
 }

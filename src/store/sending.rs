@@ -14,6 +14,7 @@ use super::transfer::hex;
 use super::{Store, Written, quota};
 use crate::error::{Error, Result};
 use crate::model::{Draft, Flag, Head, Message, MessageId, Moderation, Role, RoomId, Timestamp, UserId};
+use crate::telemetry;
 
 /// A message that its sender wrote.
 pub(super) struct Sending {
@@ -256,6 +257,9 @@ fn check_slow_mode(room: &InRoom, role: Role, last_sent_at: Option<Timestamp>, n
     let since = Duration::from_micros(u64::try_from(now.0.saturating_sub(last.0)).unwrap_or(0));
     match wait.saturating_sub(since) {
         Duration::ZERO => Ok(()),
-        retry_after => Err(Error::SlowMode { retry_after }),
+        retry_after => {
+            telemetry::limit_hit("slow_mode");
+            Err(Error::SlowMode { retry_after })
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 mod log;
 mod metrics;
+mod names;
 pub mod trace;
 
 pub use log::{CALL, filter, start};
-pub use metrics::*;
+pub use metrics::{By, Handles, Open, UPKEEP, count, handles, limit_hit, router};
+pub use names::*;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, Watched};
+use super::counting;
 use crate::auth::request::Token;
 use crate::chat::ReadTo;
 use crate::error::{Error, Result};
 use crate::model::{Message, RoomId, Session};
 use crate::protocol::{Auth, ClientFrame, Close, FrameId, ServerFrame, Subscribe};
+use crate::telemetry;
 
 /// Why a renewal is refused.
 const OTHER_USER: &str = "a session is renewed with a token of the same user";
@@ -80,9 +82,13 @@ impl Connection<'_> {
         let room_id = request.room_id.clone();
         let most = self.context.settings.limits.rooms_per_connection;
         if !self.rooms.contains_key(&room_id) && self.rooms.len() >= most {
+            telemetry::limit_hit("rooms_per_connection");
             return Err(Error::TooLarge { what: "a connection", limit: format!("{most} rooms") });
         }
         let begin = self.context.chat.subscribe(&self.reader, &request).await?;
+        if request.since.is_some() {
+            counting::resumed(begin.status, begin.reason);
+        }
         let subscribed = ServerFrame::Subscribed {
             id,
             room_id: &room_id,

@@ -12,7 +12,7 @@ use tracing::Instrument;
 
 use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
-use super::{AsWho, Context, Presented};
+use super::{AsWho, Context, Presented, counting};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
@@ -239,17 +239,19 @@ impl<'a> Connection<'a> {
             self.replies.push(ServerFrame::error(id, &error).encode());
             return self.is_flooding().then_some(Close::RATE_LIMITED);
         }
-        let (id, result) = match decode(text) {
+        let begin = Instant::now();
+        let (id, kind, result) = match decode(text) {
             Ok((id, frame)) => {
-                let span = trace::frame(frame.name());
+                let (kind, span) = (counting::kind(Some(&frame)), trace::frame(frame.name()));
                 let result = self.handle(id.clone(), frame).instrument(span.clone()).await;
                 if let Err(error) = &result {
                     trace::refused(&span, error.code(), error.is_fault());
                 }
-                (id, result)
+                (id, kind, result)
             }
-            Err(bad) => (bad.id, Err(bad.error)),
+            Err(bad) => (bad.id, counting::kind(None), Err(bad.error)),
         };
+        counting::done(kind, begin.elapsed(), result.as_ref().err());
         let Err(error) = result else { return None };
         report(&error);
         self.replies.push(ServerFrame::error(id, &error).encode());

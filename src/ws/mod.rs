@@ -3,6 +3,7 @@
 
 mod commands;
 mod connection;
+mod counting;
 mod outbound;
 mod outlet;
 mod socket;
@@ -122,10 +123,12 @@ fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
 /// Serves a connection. What happens once, before and after its life, is boxed: its task does not keep room for it.
 async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>) {
     let Some(mut socket) = Box::pin(take_back(on_upgrade, &context.settings)).await else { return };
-    let _open = Open::count();
-    let close = match context.places.clone().try_acquire_owned() {
-        Ok(_place) => connection::run(&context, &mut socket, presented).await,
-        Err(_) => Some(Close::OVERLOADED),
+    let _open = telemetry::Open::count(|counting| &counting.websockets);
+    let close = if let Ok(_place) = context.places.clone().try_acquire_owned() {
+        connection::run(&context, &mut socket, presented).await
+    } else {
+        telemetry::limit_hit("connections");
+        Some(Close::OVERLOADED)
     };
     tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
     Box::pin(socket.close(close)).await;
@@ -136,22 +139,6 @@ async fn take_back(on_upgrade: OnUpgrade, settings: &Settings) -> Option<Socket>
     let parts = on_upgrade.await.ok()?.downcast::<TokioIo<TcpStream>>().ok()?;
     let patience = settings.heartbeat.mul_f32(2.5);
     Some(Socket::new(parts.io.into_inner(), &parts.read_buf, settings.limits.frame_bytes, patience))
-}
-
-/// Counts a connection for as long as it lives, however it ends.
-struct Open;
-
-impl Open {
-    fn count() -> Self {
-        metrics::gauge!(telemetry::CONNECTIONS).increment(1);
-        Self
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        metrics::gauge!(telemetry::CONNECTIONS).decrement(1);
-    }
 }
 
 /// What a connection begins with.

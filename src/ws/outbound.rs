@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::hub::{Ending, Moved, Position, Pull};
 use crate::model::RoomId;
 use crate::protocol::{Close, Frame, RoomMeta, ServerFrame};
+use crate::telemetry;
 
 /// Bytes of room frames in a batch; a single frame may be larger.
 const BATCH: usize = 16 << 10;
@@ -52,6 +53,9 @@ impl Connection<'_> {
             if frames.is_empty() {
                 up_to_date.push(room);
                 continue;
+            }
+            if let Some(counting) = telemetry::handles() {
+                counting.pulled.increment(frames.len() as u64);
             }
             for frame in frames {
                 room_for = room_for.saturating_sub(frame.len());

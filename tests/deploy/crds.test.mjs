@@ -1,5 +1,5 @@
-/** What Kubernetes itself has no schema of, against that of its makers: the route of the Gateway API and the ServiceMonitor
- *  of the Prometheus Operator. Their validators know types and patterns and let unknown fields through; TypeScript, with
+/** What Kubernetes itself has no schema of, against that of its makers: the route of the Gateway API, and the ServiceMonitor
+ *  and the PrometheusRule of the Prometheus Operator. Their validators know types and patterns and let unknown fields through; TypeScript, with
  *  the declarations of the same, knows those. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -11,6 +11,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { HTTPRoute } from "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute";
+import { PrometheusRule } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule";
 import { ServiceMonitor } from "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor";
 
 const run = promisify(execFile);
@@ -18,6 +19,10 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const python = here("../../target/python/bin/python");
 const makers = {
   HTTPRoute: { model: HTTPRoute, from: "@kubernetes-models/gateway-api/gateway.networking.k8s.io/v1/HTTPRoute" },
+  PrometheusRule: {
+    model: PrometheusRule,
+    from: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule",
+  },
   ServiceMonitor: {
     model: ServiceMonitor,
     from: "@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor",
@@ -47,7 +52,7 @@ async function mistakes(things) {
   return checked.then(() => "", (error) => error.stdout + error.stderr);
 }
 
-test("every route and every monitor is what its makers say it is", async () => {
+test("every route, monitor and rule is what its makers say it is", async () => {
   for (const kind of Object.keys(makers)) {
     assert.ok(custom.some(({ thing }) => thing.kind === kind), `there is no ${kind}`);
   }

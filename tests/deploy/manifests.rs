@@ -247,6 +247,8 @@ fn pods_come_quickly_and_go_slowly_and_the_database_has_room_for_them() {
             }
             let name = text(&metric["pods"]["metric"]["name"]);
             assert_eq!(name, telemetry::CONNECTIONS, "{overlay}: the program counts no such thing");
+            let counted = &metric["pods"]["metric"]["selector"]["matchLabels"];
+            assert_eq!(*counted, json!({ "transport": "websocket" }), "{overlay}: these are what is limited");
             let target = text(&metric["pods"]["target"]["averageValue"]).parse::<u64>().unwrap();
             assert!(target * 3 / 2 <= setting("MAX_CONNECTIONS"), "{overlay}: pods are full before there are more");
             metrics.push(name);
@@ -262,7 +264,7 @@ fn pods_come_quickly_and_go_slowly_and_the_database_has_room_for_them() {
 }
 
 #[test]
-fn the_monitor_finds_its_ports_and_nobody_else_does() {
+fn the_monitor_finds_its_ports_and_nobody_else_does_and_its_alerts_are_those_of_the_others() {
     for (overlay, objects) in everything() {
         let monitors = all(objects, "ServiceMonitor");
         assert_eq!(monitors.len(), usize::from(overlay.contains("monitor")), "{overlay}");
@@ -275,6 +277,10 @@ fn the_monitor_finds_its_ports_and_nobody_else_does() {
             assert!(list(&service["spec"]["ports"]).iter().any(|port| port["name"] == endpoint["port"]), "{overlay}");
             assert_eq!(endpoint["path"], "/metrics");
         }
+        let rules = all(objects, "PrometheusRule");
+        assert_eq!(rules.len(), usize::from(overlay.contains("monitor")), "{overlay}");
+        let alerts = &file("packaging/prometheus/alerts.yaml")[0]["groups"];
+        assert!(rules.iter().all(|rule| &rule["spec"]["groups"] == alerts), "{overlay}: these are other alerts");
         let public = &one(objects, "Service", "tidings")["spec"]["ports"];
         assert!(
             list(public).iter().all(|port| port["targetPort"] == "http"),

@@ -24,7 +24,7 @@ FURTHER = [[], ["service-monitor"]]
 # The oldest that docs/OPERATIONS.md names, and the newest there is a schema for.
 VERSIONS = ["1.30", kubernetes_validate.latest_version()]
 # Of these Kubernetes has no schema; crds.test.mjs checks them against those of their makers.
-CUSTOM = {"HTTPRoute", "ServiceMonitor"}
+CUSTOM = {"HTTPRoute", "PrometheusRule", "ServiceMonitor"}
 
 
 def rendered(program, folder, overlay, components):

@@ -116,7 +116,7 @@ async fn runs(overlay: &str) {
     assert_eq!(socket.frame("message").await["message"]["content"], "Hello");
     let metrics = Api::new(([127, 0, 0, 1], pods.metrics).into(), None).get("/metrics").await;
     let text = String::from_utf8(metrics.bytes).unwrap();
-    assert!(text.lines().any(|line| line == "tidings_connections 1"), "{text}");
+    assert!(text.lines().any(|line| line == "tidings_connections{transport=\"websocket\"} 1"), "{text}");
 
     // As the first process of its container, whose signals the kernel does not deliver by themselves.
     let begin = Instant::now();

@@ -237,7 +237,8 @@ async fn a_room_without_a_quota_costs_no_query_more() {
                 meta(&ann, room).await;
             }
         }
-        instance.metric("tidings_queries_total", &[]).await - before
+        // Whoever asks for the metrics has the database asked whether it is there.
+        instance.metric("tidings_queries_total", &[]).await - before - 1
     };
     assert_eq!(queries("free", false).await, 0);
     assert_eq!(queries("garden", false).await, 10);

@@ -1,5 +1,8 @@
 //! What an operator looks at.
 
+mod alerts;
+mod metrics;
+
 use std::net::TcpListener;
 
 use serde_json::json;
@@ -26,7 +29,7 @@ async fn metrics_are_answered_on_an_address_of_their_own_and_count() {
     let page = Api::new(metrics, None).get("/metrics").await;
     assert_eq!(page.status, 200);
     let text = String::from_utf8(page.bytes).unwrap();
-    for line in ["tidings_changes_total 2", "tidings_connections 1", "tidings_limits_off 1"] {
+    for line in ["tidings_changes_total 2", "tidings_connections{transport=\"websocket\"} 1", "tidings_limits_off 1"] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(!text.contains("ann") && !text.contains("\"r\""), "names of people or rooms in\n{text}");

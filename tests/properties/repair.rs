@@ -108,6 +108,7 @@ pub(super) fn publication_of(room: &RoomId, changes: Vec<publication::Change>) -
         changes,
         users: Vec::new(),
         traces: Vec::new(),
+        committed_at: Timestamp::now(),
     }
 }
 

@@ -111,10 +111,20 @@ impl Instance {
         Handshake::to(self.address).token(&token(user)).welcomed(user).await
     }
 
+    /// Where its metrics are.
+    pub(crate) fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// All of its metrics, as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> String {
+        let page = Api::new(self.metrics, None).get("/metrics").await;
+        String::from_utf8(page.bytes).unwrap()
+    }
+
     /// The sum of a metric over all its labels that contain each of `parts`.
     pub(crate) async fn metric(&self, name: &str, parts: &[&str]) -> u64 {
-        let page = Api::new(self.metrics, None).get("/metrics").await;
-        let text = String::from_utf8(page.bytes).unwrap();
+        let text = self.metrics().await;
         let lines = text.lines().filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with([' ', '{']) && parts.iter().all(|part| rest.contains(part))

@@ -32,7 +32,7 @@ pub(crate) use proxy::{Line, Loss, Proxy};
 pub(crate) use random::{Random, seed};
 pub(crate) use rooms::{each, make_room, meta, say};
 pub(crate) use server::TestServer;
-pub(crate) use services::{PASSWORD, Postgres, Redis, RedisCluster, free_port, program};
+pub(crate) use services::{PASSWORD, Postgres, Prometheus, Redis, RedisCluster, free_port, program};
 pub(crate) use socket::{Handshake, Socket};
 pub(crate) use wire::{CLIENT_PATIENCE, End, Wire};
 

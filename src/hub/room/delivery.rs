@@ -5,16 +5,22 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use super::subscription::Subscriber;
+use super::state::Birth;
+use super::subscription::{Given, Subscriber};
 use super::{RoomLog, State};
-use crate::model::{HistoryFor, UserId};
+use crate::model::{HistoryFor, Timestamp, UserId};
 use crate::protocol::{Wire, wire};
+use crate::telemetry;
 
 /// Subscribers given to in one step: at some 6 µs for a write, a third of a millisecond.
 const STEP: usize = 64;
 /// Bytes that leave in one write; a single frame may be longer.
 const BATCH: usize = 64 << 10;
+
+/// What is as old as this was not late, but brought in by `tidings import`.
+const OLD: Duration = Duration::from_hours(1);
 
 /// What lies between two points of a log.
 #[derive(Debug)]
@@ -26,6 +32,10 @@ pub(super) struct Batch {
     pub(super) for_joined_by: Option<u64>,
     /// Who left in it.
     pub(super) left: Vec<UserId>,
+    /// How many frames it is.
+    frame_count: u64,
+    /// Of what is in it, the first that was committed.
+    oldest: Option<Birth>,
     /// Whether there is more behind it.
     more: bool,
 }
@@ -41,6 +51,32 @@ pub struct Delivery {
     subscribers: Arc<[Arc<Subscriber>]>,
     /// How many of them have it.
     given: usize,
+    told: Told,
+}
+
+/// How a round went, counted once at its end: what is done for each subscriber has to cost next to nothing.
+#[derive(Debug, Default)]
+struct Told {
+    pushed: u64,
+    full: u64,
+}
+
+impl Told {
+    fn count(&mut self, batch: &Batch, readers: usize) {
+        let Some(counting) = telemetry::handles().filter(|_| readers > 0) else { return };
+        let Self { pushed, full } = std::mem::take(self);
+        counting.pushed.increment(pushed * batch.frame_count);
+        counting.slow_readers.increment(full);
+        if let Some(Birth { committed_at: Some(at), from }) = batch.oldest
+            && let Some(histogram) = counting.delivery.of(from.as_str())
+        {
+            // Of another instance by its clock, which may be ahead of ours.
+            let took = Duration::from_micros(u64::try_from(Timestamp::now().0.saturating_sub(at.0)).unwrap_or(0));
+            if took < OLD {
+                histogram.record(took);
+            }
+        }
+    }
 }
 
 impl Delivery {
@@ -51,7 +87,7 @@ impl Delivery {
         }
         let asked = log.deliveries.load(Ordering::Acquire);
         let (batch, subscribers) = log.next_batch();
-        Some(Self { log: log.clone(), asked, batch, subscribers, given: 0 })
+        Some(Self { log: log.clone(), asked, batch, subscribers, given: 0, told: Told::default() })
     }
 
     /// Gives to some. Returns whether there is more to do.
@@ -62,12 +98,17 @@ impl Delivery {
         // it come one after the other.
         black_box(next.iter().fold(0, |sum, subscriber| sum ^ subscriber.touch()));
         for subscriber in next {
-            subscriber.give(&self.log.id, &self.batch);
+            match subscriber.give(&self.log.id, &self.batch) {
+                Given::Pushed => self.told.pushed += 1,
+                Given::Full => self.told.full += 1,
+                Given::Marked => {}
+            }
         }
         self.given = end;
         if end < self.subscribers.len() {
             return true;
         }
+        self.told.count(&self.batch, self.subscribers.len());
         if !self.batch.more && self.is_last() {
             return false;
         }
@@ -112,11 +153,18 @@ impl State {
         let after = self.ring.front().map_or(self.delivered, |first| first.after.max(self.delivered));
         let begin = self.ring.partition_point(|entry| entry.rev <= after);
         let (mut bytes, mut left, mut min_seq, mut rev) = (Vec::new(), Vec::new(), u64::MAX, after);
+        let (mut frame_count, mut oldest) = (0, None::<Birth>);
         for entry in self.ring.range(begin..) {
             wire::put(&entry.frame, &mut bytes);
             left.extend(entry.left.iter().map(|(_, user)| user.clone()));
             min_seq = min_seq.min(entry.min_seq);
             rev = entry.rev;
+            frame_count += 1;
+            let is_older =
+                |than: Birth| than.committed_at.is_none_or(|at| entry.birth.committed_at.is_some_and(|e| e < at));
+            if oldest.is_none_or(is_older) {
+                oldest = Some(entry.birth);
+            }
             if bytes.len() >= BATCH {
                 break;
             }
@@ -129,6 +177,8 @@ impl State {
             frames: bytes.into(),
             for_joined_by: joined_only.then_some(min_seq),
             left,
+            frame_count,
+            oldest,
             more: self.ring.back().is_some_and(|last| last.rev > rev),
         }
     }

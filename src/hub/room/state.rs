@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::NewestPage;
 use super::subscription::Subscriber;
 use crate::hub::UserFeed;
-use crate::model::{Changes, ContentType, Effect, Head, Member, RoomId, Timestamp, UserId};
-use crate::protocol::publication::Change;
+use crate::model::{Changes, ContentType, Effect, Head, Member, Message, RoomId, Timestamp, UserId};
+use crate::protocol::publication::{Change, Origin};
 use crate::protocol::{Frame, ServerFrame};
 
 /// Frames kept for readers who are a little behind. The rest is read from the store.
@@ -52,6 +52,23 @@ pub(super) struct Entry {
     pub(super) min_seq: u64,
     /// Who left in it, at which message.
     pub(super) left: Vec<(u64, UserId)>,
+    pub(super) birth: Birth,
+}
+
+/// When something was committed, if that is known, and where this instance has it from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Birth {
+    pub(super) committed_at: Option<Timestamp>,
+    pub(super) from: Origin,
+}
+
+impl Birth {
+    /// Of what was read from the store. A message that was not seen before was committed when it was written; when an
+    /// older one was changed last, it does not say.
+    fn of_stored<'a>(messages: impl Iterator<Item = &'a Arc<Message>>, last_seq: u64) -> Self {
+        let unseen = messages.filter(|message| message.seq > last_seq);
+        Self { committed_at: unseen.map(|message| message.created_at).min(), from: Origin::Store }
+    }
 }
 
 /// What is known of a user's membership.
@@ -98,8 +115,8 @@ impl State {
         let Some(head) = &self.head else { return };
         self.early = self.early.split_off(&(head.rev + 1));
         while let Some(change) = self.next_early() {
-            let fact = Fact::of_change(&change);
-            self.step(change.rev - 1, change.rev, change.frame.clone(), &[fact]);
+            let birth = Birth { committed_at: change.committed_at, from: change.from };
+            self.step(change.rev - 1, change.rev, change.frame.clone(), &[Fact::of_change(&change)], birth);
         }
     }
 
@@ -114,15 +131,16 @@ impl State {
     }
 
     pub(super) fn fill(&mut self, room: &RoomId, changes: &Changes) {
-        let Some(after) = self.head.as_ref().map(|head| head.rev) else { return };
+        let Some((after, last_seq)) = self.head.as_ref().map(|head| (head.rev, head.last_seq)) else { return };
         if changes.rev <= after {
             return;
         }
         let messages: Vec<_> = changes.messages.iter().filter(|m| m.rev > after).cloned().collect();
         if messages.len() as u64 == changes.rev - after {
             // Nothing has moved on since: each as it would have come by itself.
-            for change in messages.iter().map(|message| Change::new(room, message)) {
-                self.step(change.rev - 1, change.rev, change.frame.clone(), &[Fact::of_change(&change)]);
+            for message in &messages {
+                let (change, birth) = (Change::new(room, message), Birth::of_stored([message].into_iter(), last_seq));
+                self.step(change.rev - 1, change.rev, change.frame.clone(), &[Fact::of_change(&change)], birth);
             }
         } else {
             let frame = ServerFrame::Messages { room_id: room, messages: &messages, rev: changes.rev }.encode();
@@ -133,7 +151,8 @@ impl State {
                 sender: (message.content_type != ContentType::System).then_some(&message.sender_id),
                 effect: effect.as_ref(),
             });
-            self.step(after, changes.rev, frame, &facts.collect::<Vec<_>>());
+            let birth = Birth::of_stored(messages.iter(), last_seq);
+            self.step(after, changes.rev, frame, &facts.collect::<Vec<_>>(), birth);
         }
         if changes.rev == changes.head.rev {
             // Complete: what counts members apart from the log's own messages counts here too.
@@ -141,7 +160,7 @@ impl State {
         }
     }
 
-    fn step(&mut self, after: u64, rev: u64, frame: Frame, facts: &[Fact<'_>]) {
+    fn step(&mut self, after: u64, rev: u64, frame: Frame, facts: &[Fact<'_>], birth: Birth) {
         let mut left = Vec::new();
         for fact in facts {
             self.take_in(fact);
@@ -154,7 +173,7 @@ impl State {
         }
         self.ring_bytes += frame.len();
         let min_seq = facts.iter().map(|fact| fact.seq).min().unwrap_or(u64::MAX);
-        self.ring.push_back(Entry { after, rev, frame, min_seq, left });
+        self.ring.push_back(Entry { after, rev, frame, min_seq, left, birth });
         while self.ring.len() > RING_FRAMES || self.ring_bytes > RING_BYTES {
             let Some(dropped) = self.ring.pop_front() else { break };
             self.ring_bytes -= dropped.frame.len();

@@ -32,6 +32,17 @@ struct State {
     live: bool,
 }
 
+/// What became of a batch at one subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Given {
+    /// Their socket has it, or what it did not take waits in front of all else.
+    Pushed,
+    /// Their socket took no more; they read on themselves once it does.
+    Full,
+    /// They read on themselves, or had it.
+    Marked,
+}
+
 impl Subscriber {
     pub(super) fn reader(&self) -> &Arc<Reader> {
         &self.reader
@@ -44,11 +55,12 @@ impl Subscriber {
 
     /// Pushes a batch, if that is what comes next for this reader and their socket takes it at once. Else they are told
     /// to read on themselves, from where they are.
-    pub(super) fn give(&self, room: &RoomId, batch: &Batch) {
+    pub(super) fn give(&self, room: &RoomId, batch: &Batch) -> Given {
         let mut state = self.lock();
+        let mut given = Given::Marked;
         if state.live {
             if state.position.cursor >= batch.rev {
-                return;
+                return Given::Marked;
             }
             if let Some(outlet) = &self.outlet
                 && state.position.cursor == batch.after
@@ -57,19 +69,22 @@ impl Subscriber {
                 match outlet.push(&batch.frames) {
                     Pushed::Whole => {
                         state.position.cursor = batch.rev;
-                        return;
+                        return Given::Pushed;
                     }
                     Pushed::Part => {
                         state.position.cursor = batch.rev;
-                        return self.reader.wake();
+                        drop(state);
+                        self.reader.wake();
+                        return Given::Pushed;
                     }
-                    Pushed::No => {}
+                    Pushed::No => given = Given::Full,
                 }
             }
             state.live = false;
         }
         drop(state);
         self.reader.mark(room);
+        given
     }
 
     /// Whether all of a batch is for this reader. Who left in it, and who may not see all of it, reads it themselves.

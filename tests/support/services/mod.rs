@@ -1,8 +1,9 @@
-//! Real PostgreSQL and Redis servers of the tests' own, on ports and in folders nobody else uses, as an unprivileged
+//! Real PostgreSQL, Redis and Prometheus servers of the tests' own, on ports and in folders nobody else uses, as an unprivileged
 //! user. They are children of a thread that never ends and die with this process, however that ends; a server that a
 //! test starts for itself also ends when dropped. What is not installed fails, with the package that has it.
 
 mod postgres;
+mod prometheus;
 mod redis;
 
 use std::io;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 pub(crate) use postgres::{PASSWORD, Postgres};
+pub(crate) use prometheus::Prometheus;
 pub(crate) use redis::{Redis, RedisCluster};
 
 /// How long a server may take to be there.
