@@ -40,6 +40,7 @@ pub fn count() -> Option<PrometheusHandle> {
     metrics::describe_gauge!(CONNECTIONS, "WebSockets that are open");
     metrics::describe_gauge!(ROOMS_FOLLOWED, "Rooms whose log is followed in memory");
     metrics::describe_counter!(MESSAGES, "Messages and changes of messages that were committed");
+    metrics::describe_counter!(EXPIRED, "Messages removed because they are not kept for longer");
     metrics::describe_counter!(CATCH_UPS, "Pages read from the store for readers who were behind what memory holds");
     metrics::describe_counter!(REPAIRS, "Changes read from the store that should have come by themselves, by cause");
     metrics::describe_counter!(QUERIES, "Statements given to the database");
@@ -72,6 +73,8 @@ pub const CONNECTIONS: &str = "tidings_connections";
 pub const ROOMS_FOLLOWED: &str = "tidings_rooms_followed";
 /// Changes committed.
 pub const MESSAGES: &str = "tidings_changes_total";
+/// Messages removed by retention.
+pub const EXPIRED: &str = "tidings_expired_messages_total";
 /// Catch-up pages read.
 pub const CATCH_UPS: &str = "tidings_catch_up_pages_total";
 /// Holes filled.

@@ -16,6 +16,7 @@ impl Chat {
     pub(super) fn tell_all(&self, commit: &Commit) -> Sent {
         metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
         let publication = Publication::new(self.0.broker.instance(), commit);
+        let moves_log = !publication.changes.is_empty();
         self.apply(&publication);
         if !self.0.broker.has_others() {
             return Sent::done();
@@ -30,7 +31,7 @@ impl Chat {
         let to_users = |(bucket, users)| (bucket, BusMessage::User(publication.for_users(users)));
         messages.extend(buckets.into_iter().map(to_users));
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
-        let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
+        let replacement = Some(&commit.head).filter(|_| moves_log);
         self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)
     }
 

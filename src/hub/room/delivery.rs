@@ -122,7 +122,7 @@ impl State {
             after,
             rev,
             frames: bytes.into(),
-            for_joined_by: joined_only.then_some(min_seq),
+            for_joined_by: (joined_only || min_seq == 0).then_some(min_seq),
             left,
             more: self.ring.back().is_some_and(|last| last.rev > rev),
         }
