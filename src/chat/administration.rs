@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::model::message::{check_metadata, check_text};
 use crate::model::user::{check_name, check_picture};
 use crate::model::{
-    History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Retention, Role, Room, RoomId, RoomKind, UserId,
+    History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Retention, Role, Room, RoomId, RoomKind,
+    UserId,
 };
 use crate::protocol::present;
 use crate::store::{PageQuery, WantedMember, WantedRoom};

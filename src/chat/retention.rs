@@ -70,7 +70,9 @@ impl Chat {
                 match self.trim(room).await {
                     Ok(removed) => messages += removed,
                     // The others are not to wait for it.
-                    Err(error) => tracing::warn!(room.id = %room, error = error.chain(), "a room was not brought to its bounds"),
+                    Err(error) => {
+                        tracing::warn!(room.id = %room, error = error.chain(), "a room was not brought to its bounds")
+                    }
                 }
                 rooms += 1;
             }

@@ -113,7 +113,9 @@ impl Order {
             Line::Room(room) => {
                 is_object(room.metadata.as_deref())?;
                 let is_bound = room.retention.is_none_or(|retention| retention.check().is_ok());
-                if !is_bound || room.expired.is_some_and(|e| e.last_seq == 0 || e.last_seq > room.last_seq || e.rev > room.rev) {
+                if !is_bound
+                    || room.expired.is_some_and(|e| e.last_seq == 0 || e.last_seq > room.last_seq || e.rev > room.rev)
+                {
                     return Err("what the room keeps cannot be".to_owned());
                 }
                 self.room = Some(room);

@@ -49,8 +49,8 @@ pub use old::{OldCounts, OldMember, OldMessage, OldRoom, OldSource, OldUser};
 pub use opening::{OpenError, Settings};
 pub use retention::{Bounds, Due, Trimmed};
 pub use transfer::{
-    BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,
-    RoomRecord, UserRecord, hex,
+    BanRecord, CaseRecord, ExpiredRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord,
+    ReactionRecord, RoomRecord, UserRecord, hex,
 };
 
 /// Where a page of rooms goes on: after the room of this time and id.

@@ -140,10 +140,12 @@ async fn trim(tx: &mut Connection, id: RoomId, bounds: Bounds, now: Timestamp) -
          where created_at < $4 and (created_at < $5 or seq <= $6)";
     let Cutoffs { now, settled } = Cutoffs::at(now, bounds);
     let mut room = find_room(tx, &id, &UserId::system()).await?;
-    let (days, messages) = columns(super::rooms::retention(
-        &tx.query("select keep_days, keep_messages from room where id = $1").bind(id.as_str()).fetch_one().await?,
-    )?
-    .unwrap_or(bounds.default));
+    let (days, messages) = columns(
+        super::rooms::retention(
+            &tx.query("select keep_days, keep_messages from room where id = $1").bind(id.as_str()).fetch_one().await?,
+        )?
+        .unwrap_or(bounds.default),
+    );
     let aged = if days > 0 { now.saturating_sub(days * DAY) } else { i64::MIN };
     let surplus = if messages > 0 { sql(room.head.last_seq) - messages } else { 0 };
     let oldest = sql(room.head.oldest_seq);

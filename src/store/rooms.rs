@@ -12,8 +12,8 @@ use super::writer::Turn;
 use super::{NewRoom, RoomCursor, RoomPatch, Store};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, Commit, EventKind, Head, Me, MemberView, Retention, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserId,
-    permits,
+    Action, Commit, EventKind, Head, Me, MemberView, Retention, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
+    UserId, permits,
 };
 
 /// Members that come with a room; the rest by `…/members`.

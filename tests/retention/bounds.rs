@@ -40,7 +40,13 @@ async fn what_is_over_the_number_is_gone_on_every_path_and_each_path_says_so() {
     assert_eq!(each(&ben.get(&path("messages?around=7")).await.ok(200)["messages"], "seq"), [7, 8, 9, 10]);
     let history = after["history"].as_str().unwrap();
     let floor = after["rev"].as_u64().unwrap() - 1;
-    for refused in ["after=5", "after=0", "around=6", &format!("since=0&history={history}"), &format!("since={}&history={history}", floor - 1)] {
+    for refused in [
+        "after=5",
+        "after=0",
+        "around=6",
+        &format!("since=0&history={history}"),
+        &format!("since={}&history={history}", floor - 1),
+    ] {
         let problem = ben.get(&path(&format!("messages?{refused}"))).await.problem(410, "position_expired");
         assert_eq!(problem["oldestSeq"], 7, "{refused}");
         let admin = format!("/api/admin/rooms/r/messages?{refused}");

@@ -48,7 +48,10 @@ async fn all_that_a_person_wrote_is_blank_and_everyone_learns_of_it() {
     application.put("/api/admin/users/ben", json!({ "name": "Someone", "avatarUrl": null })).await.ok(200);
     assert_eq!(erase(&application, "ben").await, (63, 1));
 
-    let pages = [ann.get(&path("messages?limit=100")).await.ok(200), ann.get("/api/chat/rooms/s/messages?limit=100").await.ok(200)];
+    let pages = [
+        ann.get(&path("messages?limit=100")).await.ok(200),
+        ann.get("/api/chat/rooms/s/messages?limit=100").await.ok(200),
+    ];
     for message in pages.iter().flat_map(|page| page["messages"].as_array().unwrap()) {
         let (is_his, is_system) = (message["senderId"] == "ben", message["contentType"] == "SYSTEM");
         if is_his && !is_system {
@@ -61,7 +64,11 @@ async fn all_that_a_person_wrote_is_blank_and_everyone_learns_of_it() {
             assert_eq!(message["reactions"], json!([{ "emoji": "👍", "count": 1, "userIds": ["ann"] }]));
         }
     }
-    assert_eq!(each(&pages[0]["messages"], "seq"), (1..=5).map(Value::from).collect::<Vec<_>>(), "each keeps its place");
+    assert_eq!(
+        each(&pages[0]["messages"], "seq"),
+        (1..=5).map(Value::from).collect::<Vec<_>>(),
+        "each keeps its place"
+    );
     // Those who are there have it in the order of the log: three messages and a reaction.
     let end = meta(&ann, "r").await["rev"].as_u64().unwrap();
     let mut heard = Vec::new();
@@ -69,7 +76,11 @@ async fn all_that_a_person_wrote_is_blank_and_everyone_learns_of_it() {
         heard.push(socket.frame("message").await["message"]["rev"].as_u64().unwrap());
     }
     assert_eq!(heard, (end - 3..=end).collect::<Vec<_>>());
-    assert_eq!(application.get("/api/admin/moderation").await.ok(200)["cases"], json!([]), "no case keeps what it said");
+    assert_eq!(
+        application.get("/api/admin/moderation").await.ok(200)["cases"],
+        json!([]),
+        "no case keeps what it said"
+    );
     // Nothing is left to erase, and nothing brings it back: not even the same send, tried again.
     assert_eq!(erase(&application, "ben").await, (0, 0));
     assert_eq!(meta(&ann, "r").await["rev"], end, "and that changes nothing");

@@ -56,7 +56,8 @@ async fn follow(server: &TestServer, user: &str, done: Arc<AtomicBool>) -> Log {
         log.frame(&socket.subscribe("r", from).await);
         while log.cursor < head {
             let cursor = log.cursor;
-            let frame = socket.expect("what comes next", |frame| frame["type"] == "messages" || frame["type"] == "message");
+            let frame =
+                socket.expect("what comes next", |frame| frame["type"] == "messages" || frame["type"] == "message");
             log.frame(&frame.await);
             assert!(log.cursor > cursor || cursor.is_none());
             log.assert_whole();

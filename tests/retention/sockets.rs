@@ -26,8 +26,8 @@ async fn who_is_there_is_told_where_the_log_begins_now_on_every_instance() {
     let ben = there.api("ben");
     let reply = ben.get(&path("meta")).await;
     let tag = reply.header("etag").to_owned();
-    let held = ben.get_with(&path("meta?wait=20"), &[("if-none-match", &tag)]);
-    let (held, ()) = tokio::join!(held, keep(here, &ann, json!({ "messages": 2 }), 5));
+    let (waiting, headers) = (path("meta?wait=20"), [("if-none-match", tag.as_str())]);
+    let (held, ()) = tokio::join!(ben.get_with(&waiting, &headers), keep(here, &ann, json!({ "messages": 2 }), 5));
     let rev = reply.ok(200)["rev"].as_u64().unwrap() + 1;
     let told = held.ok(200);
     assert_eq!((&told["rev"], &told["oldestSeq"]), (&json!(rev), &json!(5)), "a poll that is held is woken by it");
@@ -47,7 +47,10 @@ async fn who_is_there_is_told_where_the_log_begins_now_on_every_instance() {
     // The newest page that instances share is of now.
     for server in [here, there] {
         let page = server.api("ben").get(&path("messages")).await.ok(200);
-        assert_eq!((each(&page["messages"], "seq"), &page["oldestSeq"]), (vec![json!(5), json!(6), json!(7)], &json!(5)));
+        assert_eq!(
+            (each(&page["messages"], "seq"), &page["oldestSeq"]),
+            (vec![json!(5), json!(6), json!(7)], &json!(5))
+        );
     }
 }
 

@@ -105,13 +105,15 @@ async fn blank_all(tx: &mut Connection, room: &mut InRoom, user: &UserId) -> Res
         let query = tx.query("delete from reaction where room_id = $1 and seq = $2");
         query.bind(room.id.as_str()).bind(sql(message.seq)).execute().await?;
         // Without its hash, nothing sent under its id is taken for the same any more.
-        tx.query("update message set hash = $3, sender_name = $4, sender_avatar_url = null where room_id = $1 and seq = $2")
-            .bind(room.id.as_str())
-            .bind(sql(message.seq))
-            .bind(&b""[..])
-            .bind(&name)
-            .execute()
-            .await?;
+        tx.query(
+            "update message set hash = $3, sender_name = $4, sender_avatar_url = null where room_id = $1 and seq = $2",
+        )
+        .bind(room.id.as_str())
+        .bind(sql(message.seq))
+        .bind(&b""[..])
+        .bind(&name)
+        .execute()
+        .await?;
         changes.push(change(tx, room, message).await?.message);
     }
     Ok(changes)

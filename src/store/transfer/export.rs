@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::records::hex;
-use super::{BanRecord, CaseRecord, ExpiredRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord};
+use super::{
+    BanRecord, CaseRecord, ExpiredRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord,
+    UserRecord,
+};
 use crate::error::{Error, Result};
 use crate::model::{ContentType, Decision, FlaggedBy, History, QuotaName, Role, RoomId, Timestamp, UserId};
 use crate::store::Store;

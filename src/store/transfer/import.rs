@@ -212,7 +212,8 @@ struct Standing {
 }
 
 async fn standing(tx: &mut Connection, room: &RoomId) -> Result<Option<Standing>> {
-    let query = tx.query("select kind, last_seq, rev, member_count, oldest_seq from room where id = $1").bind(room.as_str());
+    let query =
+        tx.query("select kind, last_seq, rev, member_count, oldest_seq from room where id = $1").bind(room.as_str());
     let Some(row) = query.fetch_optional().await? else { return Ok(None) };
     let kind: String = row.try_get("kind")?;
     Ok(Some(Standing {
@@ -236,12 +237,12 @@ async fn begin(tx: &mut Connection, record: RoomRecord) -> Result<ImportBegun> {
             "insert into room (id, kind, created_at, oldest_seq, last_seq, keep_days, keep_messages)
              values ($1, 'GROUP', $2, $3, $4, 0, 0)",
         )
-            .bind(id.as_str())
-            .bind(record.created_at.0)
-            .bind(sql(record.oldest_seq()))
-            .bind(sql(record.oldest_seq() - 1))
-            .execute()
-            .await?;
+        .bind(id.as_str())
+        .bind(record.created_at.0)
+        .bind(sql(record.oldest_seq()))
+        .bind(sql(record.oldest_seq() - 1))
+        .execute()
+        .await?;
         return Ok(ImportBegun { last_seq: 0 });
     };
     let is_hidden = standing.kind == Some(RoomKind::Group) && standing.members == 0;

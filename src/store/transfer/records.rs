@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::{
-    ContentType, Decision, FlaggedBy, HistoryFor, MessageId, Moderation, QuotaName, Retention, Role, RoomId, RoomKind, Set,
-    Timestamp, UserId, UserRole,
+    ContentType, Decision, FlaggedBy, HistoryFor, MessageId, Moderation, QuotaName, Retention, Role, RoomId, RoomKind,
+    Set, Timestamp, UserId, UserRole,
 };
 
 /// Bytes as text.
