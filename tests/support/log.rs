@@ -20,6 +20,8 @@ pub(crate) struct Log {
     pub(crate) history: Option<String>,
     /// The first message that the service keeps.
     pub(crate) oldest: u64,
+    /// The first message of the first page.
+    begun: Option<u64>,
     /// Each message's first arrival, in order.
     pub(crate) arrivals: Vec<u64>,
 }
@@ -33,6 +35,7 @@ impl Log {
             cursor: None,
             history: None,
             oldest: 1,
+            begun: None,
             arrivals: Vec::new(),
         }
     }
@@ -87,12 +90,14 @@ impl Log {
         self.by_seq = self.by_seq.split_off(&self.oldest);
     }
 
-    /// Fails if there is a hole in what it holds.
-    pub(crate) fn assert_whole(&self) {
+    /// Fails if there is a hole in what it holds from the first page on, which is complete. What lies before that, and came
+    /// because it changed, is forgotten.
+    pub(crate) fn assert_whole(&mut self) {
+        let first = self.begun.unwrap_or(1).max(self.oldest);
+        self.by_seq = self.by_seq.split_off(&first);
         let seqs: Vec<u64> = self.by_seq.keys().copied().collect();
-        let Some(first) = seqs.first() else { return };
-        let dense: Vec<_> = (*first..first + seqs.len() as u64).collect();
-        assert_eq!(seqs, dense, "a hole that nobody told of, from {} on", self.oldest);
+        let dense: Vec<_> = (first..first + seqs.len() as u64).collect();
+        assert_eq!(seqs, dense, "a hole that nobody told of, from {first} on");
     }
 
     /// Applies all that a socket received.
@@ -101,7 +106,11 @@ impl Log {
     }
 
     fn rows(&mut self, rows: &Value) {
-        rows.as_array().expect("messages is an array").iter().for_each(|row| self.apply(row));
+        let rows = rows.as_array().expect("messages is an array");
+        if self.cursor.is_none() {
+            self.begun = rows.iter().filter_map(|row| row["seq"].as_u64()).min();
+        }
+        rows.iter().for_each(|row| self.apply(row));
     }
 
     fn complete_to(&mut self, rev: u64) {
