@@ -5,6 +5,7 @@ mod check;
 mod old;
 mod rooms;
 mod terminal;
+mod trimmed;
 
 use std::net::SocketAddr;
 

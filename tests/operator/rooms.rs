@@ -10,13 +10,13 @@ use super::{Place, api};
 use crate::support::{Api, Process, application_token, each, eventually, make_room, meta, say};
 
 /// A file in a folder of its own.
-struct Exported {
+pub(super) struct Exported {
     _folder: TempDir,
     path: PathBuf,
 }
 
 impl Exported {
-    fn of(place: &Place, room: &str) -> Self {
+    pub(super) fn of(place: &Place, room: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("room.jsonl");
         place.done(&["export", room, "--output", path.to_str().unwrap()]);
@@ -25,16 +25,16 @@ impl Exported {
         Self { _folder: folder, path }
     }
 
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.path.to_str().unwrap()
     }
 
-    fn lines(&self) -> Vec<Value> {
+    pub(super) fn lines(&self) -> Vec<Value> {
         read(&self.path)
     }
 
     /// All that is of the room, and not of where and when it was exported.
-    fn room(&self) -> Vec<Value> {
+    pub(super) fn room(&self) -> Vec<Value> {
         self.lines().split_off(1)
     }
 }
@@ -45,7 +45,7 @@ fn read(path: &Path) -> Vec<Value> {
 }
 
 /// Lines of one kind.
-fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(super) fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter_map(|line| line.get(kind)).collect()
 }
 
@@ -59,7 +59,7 @@ fn serve(place: &Place) -> (Process, [Api; 4], Api, TempDir) {
     (process, ["ann", "ben", "cat", "dan"].map(|user| api(address, user)), application, folder)
 }
 
-fn message(of: &Value) -> String {
+pub(super) fn message(of: &Value) -> String {
     format!("/api/chat/rooms/garden/messages/{}", of["id"].as_str().unwrap())
 }
 
@@ -97,7 +97,7 @@ async fn live(place: &Place) {
     ended(process);
 }
 
-fn ended(mut process: Process) {
+pub(super) fn ended(mut process: Process) {
     let (status, errors) = tokio::task::block_in_place(|| process.ended());
     assert!(status.success(), "{errors}");
 }
@@ -395,54 +395,4 @@ async fn a_room_is_exported_while_people_write_in_it_and_is_of_one_moment() {
         assert_eq!(member["lastReadSeq"], room["lastSeq"], "who writes has read");
     }
     writing.abort();
-}
-
-/// What retention has removed is not in the file, and the room begins over there where it begins here.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_room_that_does_not_keep_all_goes_through_a_file_as_it_is() {
-    let [sqlite, postgres] = Place::both().await;
-    let at_once = [("RETENTION_AT_LEAST_MINUTES", "0"), ("RETENTION_EVERY_SECONDS", "1")];
-    for (from, to) in [(&sqlite, Place::postgres().await), (&postgres, Place::sqlite())] {
-        let (process, address) = from.serve(&at_once);
-        let [ann, application] = [api(address, "ann"), api(address, "ann").with_token(&application_token())];
-        make_room(&ann, "garden", "GROUP", &[]).await;
-        for n in 2..=9 {
-            let said = say(&ann, "garden", &format!("text {n}")).await;
-            ann.put(&format!("{}/reactions/👍", message(&said)), json!({})).await.ok(200);
-        }
-        // The file of a room before, and after.
-        let set = json!({ "retention": { "messages": 4, "days": 300 } });
-        application.put("/api/admin/rooms/garden", set).await.ok(200);
-        let before = eventually("the room begins later", || async {
-            let meta = meta(&ann, "garden").await;
-            (meta["oldestSeq"] == 6).then_some(meta)
-        })
-        .await;
-        process.signal("TERM");
-        ended(process);
-        let file = Exported::of(from, "garden");
-        let lines = file.lines();
-        assert_eq!((of(&lines, "message").len(), of(&lines, "reaction").len()), (4, 4));
-        let room = &of(&lines, "room")[0];
-        assert_eq!(room["retention"], json!({ "days": 300, "messages": 4 }));
-        assert_eq!((&room["expired"]["lastSeq"], &room["expired"]["rev"]), (&json!(5), &json!(9)));
-        for _ in 0..2 {
-            to.done(&["import", file.path()]);
-            to.assert_whole().await;
-            assert_eq!(Exported::of(&to, "garden").room(), file.room());
-        }
-        let (_process, address) = to.serve(&[]);
-        let ann = api(address, "ann");
-        let after = meta(&ann, "garden").await;
-        for field in ["lastSeq", "rev", "oldestSeq", "unreadCount", "lastReadSeq"] {
-            assert_eq!(after[field], before[field], "{field}");
-        }
-        let page = ann.get("/api/chat/rooms/garden/messages?limit=100").await.ok(200);
-        assert_eq!(
-            (each(&page["messages"], "seq"), &page["hasMore"]),
-            ((6..=9).map(Value::from).collect(), &json!(false))
-        );
-        let since = format!("/api/chat/rooms/garden/messages?since=8&history={}", after["history"].as_str().unwrap());
-        assert_eq!(ann.get(&since).await.problem(410, "position_expired")["oldestSeq"], 6);
-    }
 }
