@@ -71,7 +71,7 @@ impl Chat {
                     Ok(removed) => messages += removed,
                     // The others are not to wait for it.
                     Err(error) => {
-                        tracing::warn!(room.id = %room, error = error.chain(), "a room was not brought to its bounds")
+                        tracing::warn!(room.id = %room, error = error.chain(), "a room was not brought to its bounds");
                     }
                 }
                 rooms += 1;
