@@ -58,7 +58,7 @@ export class ChatError extends Error {
 export function errorDetails(told) {
   /** @type {Record<string, unknown>} */
   const details = {};
-  for (const name of ["reason", "used", "limit", "resetsAt", "field", "requestId"]) {
+  for (const name of ["reason", "used", "limit", "resetsAt", "oldestSeq", "field", "requestId"]) {
     if (told?.[name] !== undefined) details[name] = told[name];
   }
   return details;

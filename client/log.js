@@ -22,6 +22,8 @@ export class Log {
   /** From this seq on the list is without a hole. */
   floor = /** @type {number|null} */ (null);
   hasMore = false;
+  /** The first message that the service keeps. */
+  oldest = 1;
   /** Grows when everything is dropped: an answer asked for in an earlier epoch is worth nothing. */
   epoch = 0;
 
@@ -49,6 +51,7 @@ export class Log {
     this.rev = this.history = this.floor = null;
     this.head = 0;
     this.hasMore = false;
+    this.oldest = 1;
     this.epoch += 1;
   }
 
@@ -63,22 +66,24 @@ export class Log {
   }
 
   /** The newest page. @param {Page} page */
-  takeNewest({ messages, rev, history, hasMore }) {
+  takeNewest({ messages, rev, history, hasMore, oldestSeq }) {
+    this.trim(oldestSeq);
     this.merge(messages);
     this.hearOf(rev);
     // A newest page says nothing of changes further back, so it can begin a log but not continue one.
     if (this.rev !== null) return;
     this.rev = rev;
     this.history = history ?? this.history;
-    this.floor = messages[0]?.seq ?? 1;
-    this.hasMore = hasMore ?? this.floor > 1;
+    this.floor = messages[0]?.seq ?? this.oldest;
+    this.hasMore = hasMore ?? this.floor > this.oldest;
   }
 
   /**
    * What changed after `since`.
    * @param {number} since @param {Page} page
    */
-  takeChanges(since, { messages, rev, history }) {
+  takeChanges(since, { messages, rev, history, oldestSeq }) {
+    this.trim(oldestSeq);
     this.merge(messages);
     this.hearOf(rev);
     if (this.rev === null || this.rev < since) return;
@@ -87,11 +92,22 @@ export class Log {
   }
 
   /** The page before the floor. @param {number} before @param {Page} page */
-  takeEarlier(before, { messages, hasMore }) {
+  takeEarlier(before, { messages, hasMore, oldestSeq }) {
+    this.trim(oldestSeq);
     this.merge(messages);
     if (this.floor !== before) return;
-    this.floor = messages[0]?.seq ?? before;
-    this.hasMore = hasMore === true && messages.length > 0;
+    this.floor = Math.max(messages[0]?.seq ?? before, this.oldest);
+    this.hasMore = hasMore === true && messages.length > 0 && this.floor > this.oldest;
+  }
+
+  /** The service keeps nothing before this message any more, and nor is it kept here. @param {number} [oldestSeq] */
+  trim(oldestSeq = 1) {
+    if (oldestSeq <= this.oldest) return;
+    this.oldest = oldestSeq;
+    for (const { id } of this.#sorted.splice(0, this.#place(oldestSeq))) this.#byId.delete(id);
+    if (this.floor === null || this.floor > oldestSeq) return;
+    this.floor = oldestSeq;
+    this.hasMore = false;
   }
 
   /** Lets go of all but the newest; whoever pages back is given them again. @param {number} count */
@@ -121,6 +137,8 @@ export class Log {
 
   /** @param {Message} message */
   #upsert(message) {
+    // Asked for before it was removed, and answered after.
+    if (message.seq < this.oldest) return;
     const held = this.#byId.get(message.id);
     if (held !== undefined && held.rev >= message.rev) return;
     this.#byId.set(message.id, message);

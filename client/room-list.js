@@ -113,6 +113,7 @@ export class RoomList extends Observable {
   #update(room, meta, preview) {
     const lastSeq = Math.max(room.lastSeq, meta.lastSeq ?? 0);
     const lastReadSeq = Math.max(room.me?.lastReadSeq ?? 0, meta.lastReadSeq ?? 0);
+    const oldestSeq = Math.max(room.oldestSeq ?? 1, meta.oldestSeq ?? 1);
     const ahead = meta.rev !== undefined && meta.rev > room.rev;
     this.#rooms.set(room.id, {
       ...room,
@@ -122,7 +123,8 @@ export class RoomList extends Observable {
       // An edit may have changed the newest message too, so any news outdates the preview.
       lastMessage: preview ?? (ahead ? null : room.lastMessage),
       me: { role: room.me?.role ?? "MEMBER", lastReadSeq },
-      unreadCount: Math.max(0, lastSeq - lastReadSeq),
+      oldestSeq,
+      unreadCount: Math.max(0, lastSeq - Math.max(lastReadSeq, oldestSeq - 1)),
     });
     this.changed();
   }
@@ -154,9 +156,10 @@ export class RoomList extends Observable {
 const newest = (room) => room.lastMessageAt ?? room.createdAt;
 
 /** @param {RoomInfo} room */
-const counts = ({ lastSeq, rev, lastMessageAt, lastMessage, unreadCount, me }) => ({
+const counts = ({ lastSeq, rev, oldestSeq, lastMessageAt, lastMessage, unreadCount, me }) => ({
   lastSeq,
   rev,
+  oldestSeq,
   lastMessageAt,
   lastMessage,
   unreadCount,

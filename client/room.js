@@ -79,7 +79,7 @@ export class Room extends Observable {
       revSince: this.#shown.since,
       lastSeq,
       lastReadSeq: this.position.seq,
-      unreadCount: this.position.seq === null ? 0 : Math.max(0, lastSeq - this.position.seq),
+      unreadCount: this.position.seq === null ? 0 : Math.max(0, lastSeq - Math.max(this.position.seq, log.oldest - 1)),
       complete: log.complete && !this.#gone,
       hasMore: log.hasMore,
       typing: this.attendance.typing,
@@ -240,6 +240,7 @@ export class Room extends Observable {
   takeMeta(meta, history = meta.history) {
     if (history !== undefined && this.#log.history !== null && history !== this.#log.history) this.#restart();
     this.rejoined();
+    this.#log.trim(meta.oldestSeq);
     this.#log.hearOf(meta.rev);
     this.#lastSeq = Math.max(this.#lastSeq, meta.lastSeq);
     if (meta.lastReadSeq !== undefined) this.position.hearOf(meta.lastReadSeq);
@@ -309,13 +310,14 @@ export class Room extends Observable {
    * Frames of an earlier subscription count for nothing: only this reply says that this one begins.
    * @param {Subscription} subscription @param {any} reply
    */
-  #confirm(subscription, { rev, lastSeq, history, status }) {
+  #confirm(subscription, { rev, lastSeq, history, status, oldestSeq }) {
     if (this.#subscription !== subscription) return;
     if (status === "reset") {
       this.#reset();
       subscription.since = null;
     }
     subscription.confirmed = true;
+    this.#log.trim(oldestSeq);
     // Asked only now, for frames tell every change from here on.
     this.attendance.refresh({ force: true });
     this.#lastSeq = Math.max(this.#lastSeq, lastSeq ?? 0);
@@ -334,6 +336,7 @@ export class Room extends Observable {
     const page = { ...frame, history: this.#log.history ?? undefined };
     if (this.#syncing !== null) {
       // A hole is being filled beside the socket; a page that may begin behind it must not hide it.
+      this.#log.trim(frame.oldestSeq);
       this.#log.merge(frame.messages);
       this.#log.hearOf(frame.rev);
     } else if (subscription.since === null) {

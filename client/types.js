@@ -47,6 +47,8 @@
  * @property {string|null} lastMessageAt
  * @property {number} lastSeq
  * @property {number} rev
+ * @property {number} [oldestSeq]  the first message that is kept; absent: 1
+ * @property {Retention} [retention]  how much of its log is kept; absent: as the service's settings say
  * @property {Message|null} lastMessage
  * @property {number} memberCount
  * @property {Member[]} members    ten at most
@@ -61,10 +63,12 @@
  * @property {number} [lastReadSeq]
  * @property {number} [unreadCount]
  * @property {"DIRECT"|"GROUP"|"PUBLIC"} [type]
+ * @property {number} [oldestSeq]  the first message that is kept; absent: 1
  * @property {QuotaUse} [quota]    in the meta of one room, if it has a quota
  * @property {string} [history]
  *
  * @typedef {{ used: number, limit: number, resetsAt: string }} QuotaUse
+ * @typedef {{ days: number|null, messages: number|null }} Retention
  *
  * @typedef {{ id: string, name: string|null, avatarUrl: string|null }} User
  * @typedef {{ id: string, status: string|null }} Partner
@@ -75,6 +79,7 @@
  * @property {number} [used]       `quota_exceeded`
  * @property {number} [limit]      `quota_exceeded`
  * @property {string} [resetsAt]   `quota_exceeded`
+ * @property {number} [oldestSeq]  `position_expired`: the first message that is kept
  * @property {string} [field]      `invalid`: which
  * @property {string} [requestId]  faults of the service: what its log calls the request
  *
@@ -83,6 +88,7 @@
  * @property {number} rev
  * @property {string} [history]
  * @property {boolean} [hasMore]
+ * @property {number} [oldestSeq]  the first message that is kept; absent: 1
  *
  * @typedef {object} Draft         what is given to `send`
  * @property {string} [id]         a UUID; absent: made

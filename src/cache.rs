@@ -92,6 +92,11 @@ struct SharedMeta {
     member_count: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quota: Option<QuotaName>,
+    /// Absent if nothing was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    oldest_seq: Option<u64>,
+    #[serde(default)]
+    expired_rev: u64,
 }
 
 /// What of a user is neither role nor partner, as it is shared: with it, nothing of a user has to be read.
@@ -127,6 +132,8 @@ impl From<&Head> for SharedMeta {
             history_for: head.history_for,
             member_count: head.member_count,
             quota: head.quota.clone(),
+            oldest_seq: head.begins_at(),
+            expired_rev: head.expired_rev,
         }
     }
 }
@@ -142,6 +149,8 @@ impl From<SharedMeta> for Head {
             last_message_at: meta.last_message_at.map(Timestamp),
             member_count: meta.member_count,
             quota: meta.quota,
+            oldest_seq: meta.oldest_seq.unwrap_or(1),
+            expired_rev: meta.expired_rev,
         }
     }
 }

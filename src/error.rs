@@ -67,6 +67,12 @@ pub enum Error {
     /// The cursor belongs to another history of the database, or lies above its head.
     #[error("this cursor belongs to another history; drop what you hold of the room and read its newest page")]
     HistoryChanged,
+    /// What lies behind the position given was removed by retention.
+    #[error("what follows this position is not kept any more; the room begins at message {oldest_seq} now")]
+    PositionExpired {
+        /// The first message that is kept.
+        oldest_seq: u64,
+    },
     /// A text, body, frame or number of things is over its limit.
     #[error("{what} may have at most {limit}")]
     TooLarge {
@@ -145,6 +151,9 @@ pub struct Details<'a> {
     /// When it begins anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resets_at: Option<&'a str>,
+    /// The first message that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seq: Option<u64>,
 }
 
 impl Error {
@@ -153,8 +162,10 @@ impl Error {
         match self {
             Self::ContentRejected { reason } => Details { reason: Some(reason), ..Details::default() },
             Self::QuotaExceeded { used, limit, resets_at } => {
-                Details { used: Some(*used), limit: Some(*limit), resets_at: Some(resets_at), reason: None }
+                let (used, limit) = (Some(*used), Some(*limit));
+                Details { used, limit, resets_at: Some(resets_at), ..Details::default() }
             }
+            Self::PositionExpired { oldest_seq } => Details { oldest_seq: Some(*oldest_seq), ..Details::default() },
             _ => Details::default(),
         }
     }
@@ -193,6 +204,7 @@ impl Error {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::MessageIdConflict => "message_id_conflict",
             Self::HistoryChanged => "history_changed",
+            Self::PositionExpired { .. } => "position_expired",
             Self::TooLarge { .. } => "too_large",
             Self::ContentRejected { .. } => "content_rejected",
             Self::QuotaExceeded { .. } => "quota_exceeded",

@@ -174,6 +174,9 @@ pub enum ServerFrame<'a> {
         /// Why it begins anew.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<ResetReason>,
+        /// The first message that is kept; absent while none was removed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        oldest_seq: Option<u64>,
     },
     /// A page: complete up to `rev`.
     Messages {
@@ -183,6 +186,9 @@ pub enum ServerFrame<'a> {
         messages: &'a [Arc<Message>],
         /// The cursor after it.
         rev: u64,
+        /// The first message that is kept: what lies before it is to go. Absent while none was removed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        oldest_seq: Option<u64>,
     },
     /// One change: its `rev` is the last one + 1.
     Message {
@@ -301,6 +307,8 @@ pub enum ResetReason {
     Behind,
     /// The cursor belongs to another history.
     History,
+    /// What was missed is not kept any more.
+    Trimmed,
 }
 
 /// A room in a `meta` frame.
@@ -318,6 +326,9 @@ pub struct RoomMeta {
     /// How far the caller has read; present when that moved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_read_seq: Option<u64>,
+    /// The first message that is kept; absent while none was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seq: Option<u64>,
 }
 
 /// What one may do how much; part of `welcome`.

@@ -13,20 +13,20 @@ use crate::auth::request::Browsers;
 use crate::auth::{self, Auth};
 use crate::broker::Broker;
 use crate::cache::Cache;
-use crate::chat::{Chat, Most, Parts};
-use crate::config::{Config, ConfigError, HookFailure, Identity, RoomCreate, Switch};
+use crate::chat::{Chat, Keeping, Most, Parts};
+use crate::config::{Config, ConfigError, HookFailure, Identity, RetentionSettings, RoomCreate, Switch};
 use crate::error::Error;
 use crate::http;
 use crate::lifecycle::Lifecycle;
 use crate::limits::{self, Connections, Limits, TrustedProxies};
 use crate::model::message::METADATA_BYTES;
-use crate::model::{History, RoomId};
+use crate::model::{History, Retention, RoomId};
 use crate::moderation::{Hook, HookSettings, OnFailure, Screen, WordList};
 use crate::outbound::Outbound;
 use crate::presence::Presence;
 use crate::protocol;
 use crate::redis::{self, Redis};
-use crate::store::{self, OpenError, Store};
+use crate::store::{self, Bounds, OpenError, Store};
 use crate::ws;
 use watching::Watching;
 
@@ -133,6 +133,7 @@ impl Server {
             message_chars: config.limits.message_chars as usize,
             most: most(&config, limits_on),
             users_make_rooms: config.room_create == RoomCreate::Users,
+            keeping: keeping(&config.retention),
         });
         // After whoever listens to it listens.
         if let Some(redis) = &redis {
@@ -239,6 +240,15 @@ fn buckets(told: &protocol::Limits) -> limits::Settings {
         rooms_per_hour: told.rooms_per_hour,
         frames_per_second: told.frames_per_second,
     }
+}
+
+/// How much of each room is kept.
+fn keeping(settings: &RetentionSettings) -> Keeping {
+    let default = Retention {
+        days: Some(settings.retention_days).filter(|days| *days > 0),
+        messages: Some(settings.retention_messages).filter(|messages| *messages > 0),
+    };
+    Keeping { bounds: Bounds { default, at_least: settings.at_least() }, every: settings.every() }
 }
 
 fn most(config: &Config, limits_on: bool) -> Most {

@@ -19,6 +19,7 @@ mod process;
 mod properties;
 mod protocol;
 mod realtime;
+mod retention;
 mod security;
 mod store;
 mod support;

@@ -7,14 +7,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::quota::check_slow_mode;
-use super::reading::{encode, limit, previous};
+use super::reading::{check_position, encode, limit, previous};
 use super::rooms::{TITLE_CHARS, check_key};
 use super::{Accepted, Cached, Chat, PageAnswer};
 use crate::error::{Error, Result};
 use crate::model::message::{check_metadata, check_text};
 use crate::model::user::{check_name, check_picture};
 use crate::model::{
-    History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Role, Room, RoomId, RoomKind, UserId,
+    History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Retention, Role, Room, RoomId, RoomKind,
+    UserId,
 };
 use crate::protocol::present;
 use crate::store::{PageQuery, WantedMember, WantedRoom};
@@ -36,6 +37,8 @@ pub struct RoomSettings {
     slow_mode_seconds: Option<u32>,
     #[serde(default, deserialize_with = "present")]
     quota: Option<Option<QuotaName>>,
+    #[serde(default, deserialize_with = "present")]
+    retention: Option<Option<Retention>>,
     members: Option<Vec<NamedMember>>,
 }
 
@@ -73,6 +76,7 @@ impl RoomSettings {
             check_key(key)?;
         }
         check_slow_mode(self.slow_mode_seconds)?;
+        self.retention.flatten().as_ref().map(Retention::check).transpose()?;
         let metadata = self.metadata.map(|metadata| metadata.as_ref().map(check_metadata).transpose()).transpose()?;
         let members = self.members.map(|members| members.into_iter().map(|m| m.input.check(m.user_id)).collect());
         Ok(WantedRoom {
@@ -84,6 +88,7 @@ impl RoomSettings {
             history_for: self.history_for,
             slow_mode_seconds: self.slow_mode_seconds,
             quota: self.quota,
+            retention: self.retention,
             members: members.transpose()?,
         })
     }
@@ -121,12 +126,14 @@ impl Chat {
                 return Err(Error::HistoryChanged);
             }
         }
+        check_position(query, &page)?;
         let by_place = !matches!(query, PageQuery::Since(_));
         Ok(PageAnswer {
             messages: encode(&page.messages)?,
             cursor: previous(&page).filter(|_| by_place),
             has_more: page.has_more,
             rev: page.rev(query),
+            oldest_seq: page.head.begins_at(),
             history: page.head.history,
             cached: Cached::Miss,
         })

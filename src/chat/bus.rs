@@ -19,6 +19,7 @@ impl Chat {
         metrics::counter!(telemetry::CHANGES).increment(commit.changes.len() as u64);
         let room = &commit.room_id;
         let mut publication = Publication::new(self.0.broker.instance(), commit);
+        let moves_log = !publication.changes.is_empty();
         self.apply(&publication, trace::deliver(room.as_str()));
         if !self.0.broker.has_others() {
             return Sent::done();
@@ -34,7 +35,7 @@ impl Chat {
         let to_users = |(bucket, users)| (bucket, BusMessage::User(publication.for_users(users)));
         messages.extend(buckets.into_iter().map(to_users));
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
-        let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
+        let replacement = Some(&commit.head).filter(|_| moves_log);
         let replacement = replacement.and_then(|head| self.0.cache.replace_head(room, head));
         self.0.broker.publish(replacement, messages, publishing)
     }

@@ -68,6 +68,7 @@ pub(super) struct SharedPage {
     history: History,
     messages: Vec<Arc<Message>>,
     rev: u64,
+    oldest_seq: Option<u64>,
     frame: Frame,
 }
 
@@ -164,8 +165,8 @@ impl Chat {
         let (cursor, page) = if newest {
             let limit = super::reading::limit(request.limit)?;
             let page = self.0.store.page(&request.room_id, user, PageQuery::Newest, limit).await?;
-            let rev = page.head.rev;
-            let frame = ServerFrame::Messages { room_id: &request.room_id, messages: &page.messages, rev }.encode();
+            let (rev, oldest_seq, room_id) = (page.head.rev, page.head.begins_at(), &request.room_id);
+            let frame = ServerFrame::Messages { room_id, messages: &page.messages, rev, oldest_seq }.encode();
             (rev, Some(frame))
         } else {
             (request.since.unwrap_or(head.rev), None)
@@ -194,6 +195,9 @@ impl Chat {
         if since > head.rev && since > self.0.store.head(log.id()).await?.rev {
             return reset(ResetReason::History);
         }
+        if since < head.expired_rev {
+            return reset(ResetReason::Trimmed);
+        }
         match head.rev.saturating_sub(since) {
             0 => Ok((SubscribedStatus::Live, None)),
             missed if request.max_replay.is_some_and(|most| missed > most) => reset(ResetReason::Behind),
@@ -218,8 +222,8 @@ impl Chat {
             return Ok(CatchUp::Page { frame: page.frame.clone(), position });
         }
         let messages: Vec<_> = page.messages.iter().filter(visible).cloned().collect();
-        let rev = page.rev.min(head.rev);
-        let frame = ServerFrame::Messages { room_id: log.id(), messages: &messages, rev }.encode();
+        let (rev, oldest_seq) = (page.rev.min(head.rev), page.oldest_seq);
+        let frame = ServerFrame::Messages { room_id: log.id(), messages: &messages, rev, oldest_seq }.encode();
         Ok(CatchUp::Page { frame, position: Position { cursor: rev, joined_seq } })
     }
 
@@ -250,8 +254,9 @@ impl Chat {
             changes.messages.truncate(fit);
             changes.rev = changes.messages.last().map_or(changes.rev, |last| last.rev);
         }
-        let frame = ServerFrame::Messages { room_id: room, messages: &changes.messages, rev: changes.rev }.encode();
+        let (oldest_seq, rev) = (changes.head.begins_at(), changes.rev);
+        let frame = ServerFrame::Messages { room_id: room, messages: &changes.messages, rev, oldest_seq }.encode();
         let history = changes.head.history;
-        Ok(Arc::new(SharedPage { history, messages: changes.messages, rev: changes.rev, frame }))
+        Ok(Arc::new(SharedPage { history, messages: changes.messages, rev, oldest_seq, frame }))
     }
 }

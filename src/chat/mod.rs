@@ -14,6 +14,7 @@ mod present;
 mod quota;
 mod reading;
 mod repair;
+mod retention;
 mod rooms;
 mod tail;
 mod users;
@@ -47,6 +48,7 @@ pub use messages::Accepted;
 pub use polling::{ListMeta, NamedMeta, wait_of};
 pub use present::Online;
 pub use reading::PageAnswer;
+pub use retention::{ErasedNow, Keeping};
 pub use rooms::RoomInput;
 
 pub use crate::cache::Cached;
@@ -94,6 +96,7 @@ struct Inner {
     users_make_rooms: bool,
     access: Access,
     most: Most,
+    keeping: Keeping,
     users: Memory<UserId, KnownUser>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
     newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
@@ -127,6 +130,8 @@ pub struct Parts {
     pub users_make_rooms: bool,
     /// What one user may have open at once.
     pub most: Most,
+    /// How much of each room is kept.
+    pub keeping: Keeping,
 }
 
 /// What one user may have open at this instance at the same time.
@@ -164,6 +169,7 @@ impl Chat {
             message_chars,
             most,
             users_make_rooms,
+            keeping,
         } = parts;
         let chat = Self(Arc::new(Inner {
             history: RwLock::new(store.history().clone()),
@@ -180,6 +186,7 @@ impl Chat {
             message_chars,
             access: Access::default(),
             most,
+            keeping,
             users_make_rooms,
             users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
             pages: Memory::builder()
@@ -198,12 +205,13 @@ impl Chat {
     fn start(&self) {
         let lifecycle = &self.0.lifecycle;
         let (listen, look, present, sweep) = (self.clone(), self.clone(), self.clone(), self.clone());
-        let access = self.clone();
+        let (access, keep) = (self.clone(), self.clone());
         lifecycle.supervise("access", move || access.clone().follow_access());
         lifecycle.supervise("listen", move || listen.clone().listen());
         lifecycle.supervise("tail check", move || look.clone().check_tails());
         lifecycle.supervise("presence", move || present.clone().watch_presence());
         lifecycle.supervise("sweep", move || sweep.clone().sweep());
+        lifecycle.supervise("retention", move || keep.clone().keep_bounds());
     }
 
     /// The history that everything in memory belongs to.

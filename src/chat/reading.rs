@@ -29,6 +29,9 @@ pub struct PageAnswer {
     pub has_more: bool,
     /// The cursor after it, where it moves one.
     pub rev: u64,
+    /// The first message that is kept; left out while none was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seq: Option<u64>,
     /// The history that it belongs to.
     pub history: History,
     /// Where it came from.
@@ -74,6 +77,7 @@ impl Chat {
         if matches!(query, PageQuery::Since(since) if since > page.head.rev || history != Some(&page.head.history)) {
             return Err(Error::HistoryChanged);
         }
+        check_position(query, &page)?;
         let by_place = !matches!(query, PageQuery::Since(_));
         let rev = page.rev(query);
         Ok(PageAnswer {
@@ -81,6 +85,7 @@ impl Chat {
             cursor: previous(&page).filter(|_| by_place),
             has_more: page.has_more,
             rev,
+            oldest_seq: page.head.begins_at(),
             history: page.head.history,
             cached: Cached::Miss,
         })
@@ -96,8 +101,9 @@ impl Chat {
             return Ok(None);
         };
         Cached::Memory.count("page");
-        let messages = messages.into();
-        Ok(Some(PageAnswer { messages, cursor: None, has_more, rev, history: head.history, cached: Cached::Memory }))
+        // Memory holds what was removed since the cursor as a step of its own, and then the store is asked.
+        let (messages, oldest_seq, cached) = (messages.into(), head.begins_at(), Cached::Memory);
+        Ok(Some(PageAnswer { messages, cursor: None, has_more, rev, oldest_seq, history: head.history, cached }))
     }
 
     async fn read_page(&self, user: &UserId, room: &RoomId, query: PageQuery, size: u32) -> Result<Page> {
@@ -115,7 +121,7 @@ impl Chat {
         // older than what this instance has shown.
         let is_shared = head.history_for == HistoryFor::All;
         if let Some(kept) = log.newest().filter(|kept| is_shared && kept.rev == head.rev) {
-            return Ok(answer(kept, head.history, Cached::Memory));
+            return Ok(answer(kept, &head, Cached::Memory));
         }
         if is_shared {
             // One reads for all who ask at about the same time. It may find more than they were members for by then.
@@ -124,12 +130,12 @@ impl Chat {
             let (page, cached) = read.map_err(|error: Arc<Error>| (*error).clone())?;
             if page.rev == head.rev {
                 log.keep_newest(page.clone());
-                return Ok(answer(page, head.history, cached));
+                return Ok(answer(page, &head, cached));
             }
         }
         let read = self.read_page(user, room, PageQuery::Newest, DEFAULT_PAGE).await?;
         let page = NewestPage { messages: encode(&read.messages)?, cursor: previous(&read), rev: read.head.rev };
-        Ok(answer(page, read.head.history, Cached::Miss))
+        Ok(answer(page, &read.head, Cached::Miss))
     }
 
     /// The newest page of a room in which all members see the same, at this head, and where it was found.
@@ -158,10 +164,24 @@ impl Chat {
     }
 }
 
+/// Refuses a position behind which this reader would not find all that follows it.
+pub(super) fn check_position(query: PageQuery, page: &Page) -> Result<()> {
+    let oldest_seq = page.head.oldest_seq;
+    // What lies before their history is not theirs to miss.
+    let is_gone = |next: u64| next.max(page.member.first_seq(page.head.history_for)) < oldest_seq;
+    let is_expired = match query {
+        PageQuery::Newest | PageQuery::Before(_) => false,
+        PageQuery::After(seq) => is_gone(seq.saturating_add(1)),
+        PageQuery::Around(seq) => is_gone(seq),
+        PageQuery::Since(rev) => rev < page.head.expired_rev,
+    };
+    if is_expired { Err(Error::PositionExpired { oldest_seq }) } else { Ok(()) }
+}
+
 /// The `before` of the page before this one. By place, a page has one before it unless it holds the first message that
-/// this reader may see.
+/// this reader may see and that is kept.
 pub(super) fn previous(page: &Page) -> Option<u64> {
-    let first_seq = page.member.first_seq(page.head.history_for);
+    let first_seq = page.member.first_seq(page.head.history_for).max(page.head.oldest_seq);
     page.messages.first().map(|m| m.seq).filter(|seq| *seq > first_seq)
 }
 
@@ -169,8 +189,9 @@ pub(super) fn encode(messages: &[Arc<Message>]) -> Result<Arc<RawValue>> {
     to_raw_value(messages).map(Arc::from).map_err(|error| Error::internal("encoding a page", error))
 }
 
-fn answer(page: NewestPage, history: History, cached: Cached) -> PageAnswer {
+fn answer(page: NewestPage, head: &Head, cached: Cached) -> PageAnswer {
     cached.count("page");
     let NewestPage { messages, cursor, rev } = page;
-    PageAnswer { messages, cursor, has_more: cursor.is_some(), rev, history, cached }
+    let (history, oldest_seq) = (head.history.clone(), head.begins_at());
+    PageAnswer { messages, cursor, has_more: cursor.is_some(), rev, oldest_seq, history, cached }
 }

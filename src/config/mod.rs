@@ -4,6 +4,7 @@ mod commands;
 mod identity;
 mod limits;
 mod moderation;
+mod retention;
 mod supervisor;
 mod traces;
 
@@ -16,6 +17,7 @@ pub use commands::{Command, ExportArgs, Following, ImportArgs, SendArgs, ServerA
 pub use identity::{ClaimNames, Identity, IdentitySettings, KeySetSource, Tokens};
 pub use limits::LimitSettings;
 pub use moderation::{HookFailure, ModerationSettings};
+pub use retention::RetentionSettings;
 pub use supervisor::{Supervisor, passed_listener};
 pub use traces::{Recording, Sampler, TraceProtocol, TraceSettings};
 
@@ -108,6 +110,10 @@ pub struct Config {
     /// What may be written
     #[command(flatten)]
     pub moderation: ModerationSettings,
+
+    /// How much is kept
+    #[command(flatten)]
+    pub retention: RetentionSettings,
 
     /// Seconds between heartbeats; a connection that is silent for two and a half of them is closed
     #[arg(long, env = "HEARTBEAT_SECONDS", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=300))]

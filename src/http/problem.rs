@@ -40,6 +40,7 @@ fn status(error: &Error) -> StatusCode {
         }
         Error::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Error::MessageIdConflict | Error::HistoryChanged => StatusCode::CONFLICT,
+        Error::PositionExpired { .. } => StatusCode::GONE,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::ContentRejected { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -112,6 +112,9 @@ impl RoomLog {
     pub fn adopt(&self, read: &Head) {
         if let Some(head) = self.lock().head.as_mut().filter(|head| head.history == read.history) {
             head.quota.clone_from(&read.quota);
+            // The log tells of it, but not to whoever began from a head of an instance that does not know of it.
+            head.oldest_seq = head.oldest_seq.max(read.oldest_seq);
+            head.expired_rev = head.expired_rev.max(read.expired_rev);
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Commit {
     pub room_id: RoomId,
     /// Each message it wrote or changed, by `rev`, without a hole between them.
     pub changes: Vec<Arc<Message>>,
+    /// Whether its last `rev` says that the log begins later now: then it has no message of that.
+    pub expired: bool,
     /// Each user whose rooms or read position it changed.
     pub users: Vec<UserChange>,
 }

@@ -83,7 +83,7 @@ pub struct Message {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// What a SYSTEM message does to the membership of its room.
+/// What a change does to its room: a SYSTEM message to the membership, retention to where the log begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
@@ -95,6 +95,8 @@ pub enum Effect {
     Role(UserId, Role),
     /// From this message on members see the log from elsewhere.
     History(HistoryFor),
+    /// Nothing of the membership: what lies before this message is not kept any more, up to changes of this `rev`.
+    Expired(u64, u64),
 }
 
 /// What happened, as a SYSTEM message's metadata tells it.

@@ -21,6 +21,6 @@ pub use message::{
 pub use moderation::{Case, CaseCursor, Decision, Flag, FlaggedBy, Verdict};
 pub use permission::{Action, outranks, permits};
 pub use quota::{Quota, QuotaUse, TimeZone};
-pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Role, Room, RoomKind};
+pub use room::{Head, HistoryFor, Me, Member, MemberView, Meta, ReadPosition, Retention, Role, Room, RoomKind};
 pub use time::Timestamp;
 pub use user::{Caller, Claims, Credential, Partner, Principal, Profile, Session, Set, User, UserPatch, UserRole};

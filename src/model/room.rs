@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{History, Message, QuotaName, QuotaUse, RoomId, Timestamp, UserId};
+use crate::error::{Error, Result};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -59,7 +60,36 @@ names!(
     }
 );
 
-/// Where a room's log ends.
+/// How much of a room's log is kept. What is absent sets no bound; with both, whatever is over either goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retention {
+    /// For how many days.
+    #[serde(default)]
+    pub days: Option<u32>,
+    /// How many messages, the newest.
+    #[serde(default)]
+    pub messages: Option<u64>,
+}
+
+/// Longest time and most messages that a rule can name.
+const MOST_DAYS: u32 = 36_500;
+const MOST_MESSAGES: u64 = 1_000_000_000;
+
+impl Retention {
+    /// Refuses what is no bound.
+    pub fn check(&self) -> Result<()> {
+        if self.days.is_some_and(|days| !(1..=MOST_DAYS).contains(&days)) {
+            return Err(Error::invalid("retention.days", format!("a number from 1 to {MOST_DAYS}, or null")));
+        }
+        if self.messages.is_some_and(|messages| !(1..=MOST_MESSAGES).contains(&messages)) {
+            return Err(Error::invalid("retention.messages", format!("a number from 1 to {MOST_MESSAGES}, or null")));
+        }
+        Ok(())
+    }
+}
+
+/// Where a room's log ends, and where what is kept of it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// The history of the database that the numbers belong to, read with them.
@@ -78,6 +108,22 @@ pub struct Head {
     pub member_count: u64,
     /// The quota that sends in it count for.
     pub quota: Option<QuotaName>,
+    /// The first message that is kept; one above the last if none is.
+    pub oldest_seq: u64,
+    /// The highest change of those that are not: a cursor below it has missed some.
+    pub expired_rev: u64,
+}
+
+impl Head {
+    /// The first message that is kept, for whoever is told; nothing if it is the first there was.
+    pub fn begins_at(&self) -> Option<u64> {
+        Some(self.oldest_seq).filter(|seq| *seq > 1)
+    }
+
+    /// How many messages lie above a read position. A subtraction, never a count of rows: it cannot drift.
+    pub fn unread(&self, last_read_seq: u64) -> u64 {
+        self.last_seq.saturating_sub(last_read_seq.max(self.oldest_seq.saturating_sub(1)))
+    }
 }
 
 /// A member, as far as reading and permission go.
@@ -92,7 +138,7 @@ pub struct Member {
 }
 
 impl Member {
-    /// The first message they may see in a room of this kind of history.
+    /// The first message they may see in a room of this kind of history, whether or not it is kept.
     pub fn first_seq(&self, history_for: HistoryFor) -> u64 {
         match history_for {
             HistoryFor::All => 1,
@@ -118,6 +164,9 @@ pub struct Meta {
     pub last_read_seq: u64,
     /// How many messages lie above that.
     pub unread_count: u64,
+    /// The first message that is kept; left out while none was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seq: Option<u64>,
     /// The room's kind.
     #[serde(rename = "type")]
     pub kind: RoomKind,
@@ -138,8 +187,8 @@ impl Meta {
             last_seq: head.last_seq,
             rev: head.rev,
             last_read_seq,
-            // A subtraction, never a count of rows: it cannot drift.
-            unread_count: head.last_seq.saturating_sub(last_read_seq),
+            unread_count: head.unread(last_read_seq),
+            oldest_seq: head.begins_at(),
             kind: head.kind,
             history: None,
             quota: None,
@@ -194,6 +243,9 @@ pub struct Room {
     pub slow_mode_seconds: u32,
     /// The daily quota that messages in it count for.
     pub quota: Option<QuotaName>,
+    /// How much of its log is kept; left out while that is as the service's settings say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the last message was written.
@@ -202,6 +254,9 @@ pub struct Room {
     pub last_seq: u64,
     /// The highest change number.
     pub rev: u64,
+    /// The first message that is kept; left out while none was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_seq: Option<u64>,
     /// The last message the caller may see.
     pub last_message: Option<Box<Message>>,
     /// How many members there are.

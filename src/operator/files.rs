@@ -112,6 +112,12 @@ impl Order {
             Line::Export(_) => Ok(()),
             Line::Room(room) => {
                 is_object(room.metadata.as_deref())?;
+                let is_bound = room.retention.is_none_or(|retention| retention.check().is_ok());
+                if !is_bound
+                    || room.expired.is_some_and(|e| e.last_seq == 0 || e.last_seq > room.last_seq || e.rev > room.rev)
+                {
+                    return Err("what the room keeps cannot be".to_owned());
+                }
                 self.room = Some(room);
                 Ok(())
             }
@@ -127,6 +133,11 @@ impl Order {
 
     fn room(&self) -> Result<&RoomRecord, String> {
         self.room.as_ref().ok_or_else(|| "the room is to come first".to_owned())
+    }
+
+    /// The place of the last message so far.
+    fn last_message(&self) -> Result<u64, String> {
+        Ok(self.room()?.oldest_seq() - 1 + self.counts.messages)
     }
 
     fn next_id(&mut self, id: UserId) -> Result<(), String> {
@@ -145,9 +156,9 @@ impl Order {
     }
 
     fn message(&mut self, message: &MessageRecord) -> Result<(), String> {
-        let room = self.room()?;
-        if message.seq != self.counts.messages {
-            return Err(format!("message {} is to come here, not {}", self.counts.messages, message.seq));
+        let (room, next) = (self.room()?, self.last_message()?);
+        if message.seq != next {
+            return Err(format!("message {next} is to come here, not {}", message.seq));
         }
         if message.rev < message.seq || message.rev > room.rev {
             return Err(format!("the room has no change {}", message.rev));
@@ -165,7 +176,7 @@ impl Order {
     }
 
     fn reaction(&mut self, reaction: ReactionRecord) -> Result<(), String> {
-        if !(1..=self.counts.messages).contains(&reaction.seq) {
+        if !(self.room()?.oldest_seq()..=self.last_message()?).contains(&reaction.seq) {
             return Err(format!("there is no message {}", reaction.seq));
         }
         let place = (reaction.seq, reaction.emoji, reaction.user_id);
@@ -186,11 +197,12 @@ impl Order {
     }
 
     fn end(&mut self, counts: Counts) -> Result<(), String> {
-        let last_seq = self.room()?.last_seq;
-        if counts != self.counts || counts.messages != last_seq {
+        let (messages, is_whole) =
+            (self.room()?.last_seq + 1 - self.room()?.oldest_seq(), self.last_message()? == self.room()?.last_seq);
+        if counts != self.counts || !is_whole {
             let mut there = String::new();
-            if counts.messages != last_seq {
-                there = format!("; the room has {last_seq} messages");
+            if !is_whole {
+                there = format!("; the room has {messages} messages");
             }
             return Err(format!("the file is not whole: it should hold {counts}, and holds {}{there}", self.counts));
         }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{Frame, ServerFrame, TraceParent};
-use crate::model::{Commit, ContentType, Effect, History, Message, RoomId, Timestamp, UserChange, UserId};
+use crate::model::{Commit, ContentType, Effect, Head, History, Message, RoomId, Timestamp, UserChange, UserId};
 
 /// The version of what follows. Another one is not read: instances of two versions find each other's messages by
 /// the tail check until all are of one.
@@ -63,7 +63,7 @@ pub struct Change {
     pub sender_id: Option<UserId>,
     /// What it does to the membership.
     pub effect: Option<Effect>,
-    /// The `message` frame.
+    /// The `message` frame; a `messages` frame without any where the log begins later.
     pub frame: Frame,
     /// When it was committed, as far as that is known.
     pub committed_at: Option<Timestamp>,
@@ -180,16 +180,14 @@ impl Publication {
     /// What a commit means to those who follow.
     pub fn new(from: InstanceId, commit: &Commit) -> Self {
         let committed_at = Timestamp::now();
-        let change = |message: &std::sync::Arc<Message>| Change {
-            committed_at: Some(committed_at),
-            from: Origin::Own,
-            ..Change::new(&commit.room_id, message)
-        };
+        let messages = commit.changes.iter().map(|message| Change::new(&commit.room_id, message));
+        let expired = commit.expired.then(|| Change::expired(&commit.room_id, &commit.head));
+        let own = |change| Change { committed_at: Some(committed_at), from: Origin::Own, ..change };
         Self {
             from,
             history: commit.head.history.clone(),
             room_id: commit.room_id.clone(),
-            changes: commit.changes.iter().map(change).collect(),
+            changes: messages.chain(expired).map(own).collect(),
             users: commit.users.clone(),
             traces: Vec::new(),
             committed_at,
@@ -219,11 +217,13 @@ impl Publication {
     fn read(header: Committed<'_>, frames: &str) -> Result<Self, BadMessage> {
         // Every `message` frame begins so: a frame of another room or kind must not get out to readers.
         let begin = format!(r#"{{"type":"message","roomId":"{}","message":{{"#, header.room_id.as_str());
+        let expired = format!(r#"{{"type":"messages","roomId":"{}","messages":[],"#, header.room_id.as_str());
         let mut rest = frames;
         let mut changes: Vec<Change> = Vec::with_capacity(header.changes.len());
         for line in header.changes {
             let (frame, after) = rest.split_at_checked(line.bytes).ok_or_else(|| malformed("a frame is cut"))?;
-            if !frame.starts_with(&begin) || changes.last().is_some_and(|last| last.rev + 1 != line.rev) {
+            let begin = if matches!(line.effect.as_deref(), Some(Effect::Expired(..))) { &expired } else { &begin };
+            if !frame.starts_with(begin) || changes.last().is_some_and(|last| last.rev + 1 != line.rev) {
                 return Err(malformed("its changes are not what its header says"));
             }
             rest = after;
@@ -249,6 +249,22 @@ impl Change {
             sender_id: (message.content_type != ContentType::System).then(|| message.sender_id.clone()),
             effect: message.effect(),
             frame: ServerFrame::Message { room_id, message }.encode(),
+            committed_at: None,
+            from: Origin::Store,
+        }
+    }
+
+    /// The step by which a log begins later: a page without messages. It counts as one of the last message, which
+    /// everyone may see.
+    pub fn expired(room_id: &RoomId, head: &Head) -> Self {
+        let frame = ServerFrame::Messages { room_id, messages: &[], rev: head.rev, oldest_seq: head.begins_at() };
+        Self {
+            rev: head.rev,
+            seq: head.last_seq,
+            created_at: head.last_message_at.unwrap_or(Timestamp(0)),
+            sender_id: None,
+            effect: Some(Effect::Expired(head.oldest_seq, head.expired_rev)),
+            frame: frame.encode(),
             committed_at: None,
             from: Origin::Store,
         }

@@ -130,7 +130,7 @@ impl Store {
     }
 }
 
-fn empty_list() -> Result<Box<RawValue>> {
+pub(super) fn empty_list() -> Result<Box<RawValue>> {
     RawValue::from_string("[]".to_owned()).map_err(|e| Error::internal("encoding", e))
 }
 
@@ -248,7 +248,7 @@ async fn set_reaction(tx: &mut Connection, message: &Message, user: &UserId, emo
 }
 
 /// What readers see: emojis in the order they first came, all counted, the latest people named.
-async fn reactions(tx: &mut Connection, message: &Message) -> Result<Vec<Reaction>> {
+pub(super) async fn reactions(tx: &mut Connection, message: &Message) -> Result<Vec<Reaction>> {
     let rows = tx
         .query(
             "with given as (

@@ -22,6 +22,7 @@ mod opening;
 mod postgres;
 mod quota;
 mod reading;
+mod retention;
 mod rooms;
 mod rows;
 mod sending;
@@ -40,15 +41,16 @@ use crate::model::{Commit, Head, History, HistoryFor, Member, Message, Role, Roo
 use database::Database;
 use writer::{Turn, Writer};
 
-pub use administration::{WantedMember, WantedRoom};
+pub use administration::{Erased, WantedMember, WantedRoom};
 pub use adoption::{Adopted, ForeignMember, ForeignRoom, MembersAdopted, Part, Positions};
 pub use inspection::{Inspection, PostgresFacts, SchemaFacts, SqliteFacts, inspect};
 pub use moderation::Ruling;
 pub use old::{OldCounts, OldMember, OldMessage, OldRoom, OldSource, OldUser};
 pub use opening::{OpenError, Settings};
+pub use retention::{Bounds, Due, Trimmed};
 pub use transfer::{
-    BanRecord, CaseRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord, ReactionRecord,
-    RoomRecord, UserRecord, hex,
+    BanRecord, CaseRecord, ExpiredRecord, Export, ImportBegun, MemberRecord, Merged, MessageRecord, QuotaRecord,
+    ReactionRecord, RoomRecord, UserRecord, hex,
 };
 
 /// Where a page of rooms goes on: after the room of this time and id.

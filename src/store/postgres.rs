@@ -22,6 +22,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "access", include_str!("../../migrations/postgres/0004_access.sql")),
     (5, "moderation", include_str!("../../migrations/postgres/0005_moderation.sql")),
     (6, "system user", include_str!("../../migrations/postgres/0006_system_user.sql")),
+    (7, "retention", include_str!("../../migrations/postgres/0007_retention.sql")),
 ];
 
 /// Opens the database of a `postgres:` address.

@@ -245,7 +245,8 @@ impl Store {
     pub async fn unread_count(&self, user: &UserId) -> Result<u64> {
         let mut connection = self.database.reading().await?;
         let query = connection.query(
-            "select cast(coalesce(sum(r.last_seq - m.last_read_seq), 0) as bigint) as unread
+            "select cast(coalesce(sum(r.last_seq - case when m.last_read_seq >= r.oldest_seq then m.last_read_seq
+                                                        else r.oldest_seq - 1 end), 0) as bigint) as unread
              from member m join room r on r.id = m.room_id where m.user_id = $1",
         );
         number(&query.bind(user.as_str()).fetch_one().await?, "unread")
@@ -284,7 +285,7 @@ async fn read(tx: &mut Connection, room: RoomId, user: UserId, to: ReadTo) -> Re
     };
     let last_read_seq = member.last_read_seq.max(to);
     // The messages may be newer than the head that was read before them.
-    let unread_count = room.head.last_seq.saturating_sub(last_read_seq);
+    let unread_count = room.head.unread(last_read_seq);
     let position = ReadPosition { last_read_seq, unread_count };
     if last_read_seq == member.last_read_seq {
         return Ok((position, None));

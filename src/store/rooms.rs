@@ -12,8 +12,8 @@ use super::writer::Turn;
 use super::{NewRoom, RoomCursor, RoomPatch, Store};
 use crate::error::{Error, Result};
 use crate::model::{
-    Action, Commit, EventKind, Head, Me, MemberView, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp, UserId,
-    permits,
+    Action, Commit, EventKind, Head, Me, MemberView, Retention, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
+    UserId, permits,
 };
 
 /// Members that come with a room; the rest by `…/members`.
@@ -25,7 +25,7 @@ macro_rules! room_sql {
     ($which:literal) => {
         concat!(
             "with picked as (
-                 select r.id, r.key, r.title, r.metadata, r.created_at, r.slow_mode_seconds, ",
+                 select r.id, r.key, r.title, r.metadata, r.created_at, r.slow_mode_seconds, r.keep_days, r.keep_messages, ",
             head_columns!(),
             ", ",
             member_columns!(),
@@ -185,7 +185,10 @@ pub(super) fn room(row: &Row) -> Result<Room> {
         metadata: json(row, "metadata")?,
         history_for: head.history_for,
         slow_mode_seconds: small(row, "slow_mode_seconds")?,
+        oldest_seq: head.begins_at(),
+        unread_count: member.map_or(0, |m| head.unread(m.last_read_seq)),
         quota: head.quota,
+        retention: retention(row)?,
         created_at: Timestamp(row.try_get("created_at")?),
         last_message_at: head.last_message_at,
         last_seq: head.last_seq,
@@ -194,9 +197,19 @@ pub(super) fn room(row: &Row) -> Result<Room> {
         member_count: number(row, "member_count")?,
         members: Vec::new(),
         me: member.map(|m| Me { role: m.role, last_read_seq: m.last_read_seq }),
-        unread_count: member.map_or(0, |m| head.last_seq.saturating_sub(m.last_read_seq)),
         id,
     })
+}
+
+/// What is set of how much a room keeps; zero stands for no bound.
+pub(super) fn retention(row: &Row) -> Result<Option<Retention>> {
+    let (days, messages): (Option<i64>, Option<i64>) = (row.try_get("keep_days")?, row.try_get("keep_messages")?);
+    if days.is_none() && messages.is_none() {
+        return Ok(None);
+    }
+    let days = days.and_then(|days| u32::try_from(days).ok()).filter(|days| *days > 0);
+    let messages = messages.and_then(|messages| u64::try_from(messages).ok()).filter(|messages| *messages > 0);
+    Ok(Some(Retention { days, messages }))
 }
 
 /// A pair of people and a key, the same whoever of them asks. Ids hold no space.

@@ -70,7 +70,7 @@ pub(super) fn user(row: &Row) -> Result<User> {
 macro_rules! head_columns {
     () => {
         "(select id from history where only_one = 1) as history, r.kind, r.history_for, r.last_seq, r.rev, r.last_message_at,
-         r.member_count, r.quota"
+         r.member_count, r.quota, r.oldest_seq, r.expired_rev"
     };
 }
 
@@ -102,6 +102,8 @@ pub(super) fn head(row: &Row) -> Result<Head> {
         rev: number(row, "rev")?,
         last_message_at: time(row, "last_message_at")?,
         quota: row.try_get::<Option<String>>("quota")?.map(QuotaName::trusted),
+        oldest_seq: number(row, "oldest_seq")?,
+        expired_rev: number(row, "expired_rev")?,
     })
 }
 
@@ -271,7 +273,7 @@ impl InRoom {
 
     /// What was written, for those who follow the room and the users.
     pub(super) fn commit(&self, changes: Vec<Arc<Message>>, users: Vec<UserChange>) -> Commit {
-        Commit { head: self.head.clone(), room_id: self.id.clone(), changes, users }
+        Commit { head: self.head.clone(), room_id: self.id.clone(), changes, expired: false, users }
     }
 
     /// The next message's place and time. A clock that stands still or goes back changes nothing: times increase

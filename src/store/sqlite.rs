@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "access", include_str!("../../migrations/sqlite/0004_access.sql")),
     (5, "moderation", include_str!("../../migrations/sqlite/0005_moderation.sql")),
     (6, "system user", include_str!("../../migrations/sqlite/0006_system_user.sql")),
+    (7, "retention", include_str!("../../migrations/sqlite/0007_retention.sql")),
 ];
 
 /// Opens the database of a `sqlite:` address, and makes it if it is not there. It is this process's own for as long as

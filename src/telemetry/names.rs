@@ -73,6 +73,7 @@ pub(super) const ALL: &[Metric] = &[
     counter(SENDS, &[("result", &SENT)], "Messages given to be sent, by what came of them"),
     counter(POLLS, &[("held", &HELD), ("status", &POLLED)], "Polls of meta that were answered, by status"),
     counter(CHANGES, &[], "Messages and changes of messages that were committed"),
+    counter(EXPIRED, &[], "Messages removed because they are not kept for longer"),
     counter(DELIVERIES, &[("how", &HOW_DELIVERED)], "Changes written to the sockets of readers"),
     histogram(
         DELIVERY_SECONDS,
@@ -83,7 +84,7 @@ pub(super) const ALL: &[Metric] = &[
     counter(CATCH_UPS, &[], "Pages read from the store for readers who were behind what memory holds"),
     counter(
         RESUMES,
-        &[("result", &["live", "recovered", "reset_behind", "reset_history"])],
+        &[("result", &["live", "recovered", "reset_behind", "reset_history", "reset_trimmed"])],
         "Subscriptions that began at a cursor, by how",
     ),
     counter(
@@ -168,6 +169,8 @@ pub const SENDS: &str = "tidings_sends_total";
 pub const POLLS: &str = "tidings_polls_total";
 /// Changes committed.
 pub const CHANGES: &str = "tidings_changes_total";
+/// Messages removed by retention.
+pub const EXPIRED: &str = "tidings_expired_messages_total";
 /// Changes written to sockets.
 pub const DELIVERIES: &str = "tidings_deliveries_total";
 /// Time from commit to delivery.

@@ -97,6 +97,7 @@ impl Connection<'_> {
             history: &begin.head.history,
             status: begin.status,
             reason: begin.reason,
+            oldest_seq: begin.head.begins_at(),
         };
         self.replies.push(subscribed.encode());
         self.replies.extend(begin.page);

@@ -53,6 +53,7 @@ pub(super) fn resumed(status: SubscribedStatus, reason: Option<ResetReason>) {
         (SubscribedStatus::Live, _) => "live",
         (SubscribedStatus::Recovered, _) => "recovered",
         (SubscribedStatus::Reset, Some(ResetReason::Behind)) => "reset_behind",
+        (SubscribedStatus::Reset, Some(ResetReason::Trimmed)) => "reset_trimmed",
         (SubscribedStatus::Reset, Some(ResetReason::History) | None) => "reset_history",
     };
     metrics::counter!(telemetry::RESUMES, "result" => result).increment(1);

@@ -188,6 +188,7 @@ impl Connection<'_> {
                 rev: meta.rev,
                 last_message_at: meta.last_message_at,
                 last_read_seq: Some(meta.last_read_seq).filter(|read| told.is_none_or(|(_, before)| before != *read)),
+                oldest_seq: meta.oldest_seq,
             });
         }
         let gone: Vec<RoomId> = list.gone.into_iter().filter(|room| watched.told.remove(room).is_some()).collect();

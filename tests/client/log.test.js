@@ -72,3 +72,15 @@ test("letting go of earlier messages keeps the cursor, and they can be had again
   log.takeEarlier(6, { messages: [message(5)], rev: 7, hasMore: true });
   assert.deepEqual(log.messages.map(({ seq }) => seq), [5, 6, 7]);
 });
+
+test("what is not kept any more is not held either, however late it comes", () => {
+  const log = begun();
+  log.trim(8);
+  assert.deepEqual([log.messages.map(({ seq }) => seq), log.floor, log.hasMore], [[8, 9, 10], 8, false]);
+  log.takeEarlier(8, page(1, 7, 10, { hasMore: false }));
+  log.merge([message(3, { rev: 11 })]);
+  assert.equal(log.get("m3"), undefined);
+  assert.deepEqual([log.messages.length, log.floor], [3, 8]);
+  log.trim(5);
+  assert.equal(log.oldest, 8, "it never begins earlier again");
+});

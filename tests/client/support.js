@@ -143,7 +143,8 @@ export class FakeService {
     const room = this.room(id);
     for (let n = 0; n < count; n += 1) {
       room.rev += 1;
-      room.messages.push(message(room.messages.length + 1, { rev: room.rev, roomId: id, id: `${id}-m${room.messages.length + 1}`, ...more }));
+      const seq = lastSeqOf(room) + 1;
+      room.messages.push(message(seq, { rev: room.rev, roomId: id, id: `${id}-m${seq}`, ...more }));
     }
     for (const open of this.#waiting) open();
     return room.messages.at(-1);
@@ -155,6 +156,17 @@ export class FakeService {
     room.rev += 1;
     room.messages[seq - 1] = { ...room.messages[seq - 1], content, rev: room.rev, editedAt: "2027-01-15T08:00:00Z" };
     return room.messages[seq - 1];
+  }
+
+  /** Keeps nothing before this message any more; returns the frame that tells it. */
+  trim(oldestSeq, id = "r") {
+    const room = this.room(id);
+    const gone = room.messages.filter(({ seq }) => seq < oldestSeq);
+    room.messages = room.messages.filter(({ seq }) => seq >= oldestSeq);
+    room.rev += 1;
+    Object.assign(room, { oldestSeq, expiredRev: Math.max(...gone.map(({ rev }) => rev)), emptyAt: oldestSeq - 1 });
+    for (const open of this.#waiting) open();
+    return { type: "messages", roomId: id, messages: [], rev: room.rev, oldestSeq };
   }
 
   /** Answers what it holds as things stand. */
@@ -243,16 +255,16 @@ export class FakeService {
   }
 
   #info(id, room) {
-    const lastSeq = room.messages.length;
-    return { id, type: "GROUP", title: id, createdAt: "2027-01-01T00:00:00Z", lastMessageAt: null, lastSeq, rev: room.rev, lastMessage: null, memberCount: 2, members: [], me: { role: "MEMBER", lastReadSeq: room.lastReadSeq }, unreadCount: lastSeq - room.lastReadSeq };
+    const lastSeq = lastSeqOf(room);
+    return { id, oldestSeq: room.oldestSeq, type: "GROUP", title: id, createdAt: "2027-01-01T00:00:00Z", lastMessageAt: null, lastSeq, rev: room.rev, lastMessage: null, memberCount: 2, members: [], me: { role: "MEMBER", lastReadSeq: room.lastReadSeq }, unreadCount: lastSeq - room.lastReadSeq };
   }
 
   #meta(url, headers) {
     const asked = url.searchParams.get("rooms")?.split(",") ?? [...this.rooms.keys()];
     const known = asked.filter((id) => this.rooms.has(id));
     const rooms = known.map((roomId) => {
-      const { rev, messages, lastReadSeq } = this.rooms.get(roomId);
-      return { roomId, rev, lastSeq: messages.length, lastReadSeq, lastMessageAt: null };
+      const { rev, lastReadSeq, oldestSeq } = this.rooms.get(roomId);
+      return { roomId, rev, lastSeq: lastSeqOf(this.rooms.get(roomId)), lastReadSeq, lastMessageAt: null, oldestSeq };
     });
     const etag = `"${this.history}.${rooms.map(({ roomId, rev }) => roomId + rev).join()}"`;
     if (headers["if-none-match"] === etag) return { status: 304, headers: { etag } };
@@ -266,19 +278,22 @@ export class FakeService {
     return { status: 201, body: { message: made, messageId: made.id, history: this.history } };
   }
 
-  #page({ messages, rev }, query) {
+  #page({ messages, rev, oldestSeq, expiredRev }, query) {
     const limit = Number(query.get("limit"));
     if (query.has("since")) {
       if (query.get("history") !== this.history) return problem(409, "history_changed");
+      if (Number(query.get("since")) < expiredRev) return problem(410, "position_expired");
       const changed = messages.filter((held) => held.rev > Number(query.get("since"))).sort((a, b) => a.rev - b.rev);
       const page = changed.slice(0, limit);
       const hasMore = changed.length > limit;
-      return { body: { messages: page, hasMore, rev: hasMore ? page.at(-1).rev : rev, history: this.history } };
+      return { body: { messages: page, hasMore, rev: hasMore ? page.at(-1).rev : rev, history: this.history, oldestSeq } };
     }
     const pool = query.has("before") ? messages.filter(({ seq }) => seq < Number(query.get("before"))) : messages;
-    return { body: { messages: pool.slice(-limit), hasMore: pool.length > limit, rev, history: this.history } };
+    return { body: { messages: pool.slice(-limit), hasMore: pool.length > limit, rev, history: this.history, oldestSeq } };
   }
 }
+
+const lastSeqOf = ({ messages, emptyAt }) => messages.at(-1)?.seq ?? emptyAt ?? 0;
 
 export const problem = (status, code, headers = {}) => ({ status, headers, body: { code, detail: code } });
 
@@ -322,12 +337,12 @@ export function world(options = {}) {
 export async function subscribe(world, id = "r", { status } = {}) {
   const { service } = world;
   const frame = world.socket().all("subscribe").findLast(({ roomId }) => roomId === id);
-  const { messages, rev } = service.room(id);
+  const { messages, rev, oldestSeq } = service.room(id);
   const changed = frame.since === undefined ? messages.slice(-frame.limit) : messages.filter((held) => held.rev > frame.since);
   const told = status ?? (frame.since === undefined || changed.length === 0 ? "live" : "recovered");
-  await world.socket().receive({ type: "subscribed", id: frame.id, roomId: id, rev, lastSeq: messages.length, history: service.history, status: told });
+  await world.socket().receive({ type: "subscribed", id: frame.id, roomId: id, rev, lastSeq: lastSeqOf(service.room(id)), history: service.history, status: told, oldestSeq });
   const page = told === "reset" ? messages.slice(-50) : changed.sort((a, b) => a.rev - b.rev);
-  if (page.length > 0) await world.socket().receive({ type: "messages", roomId: id, messages: page, rev });
+  if (page.length > 0) await world.socket().receive({ type: "messages", roomId: id, messages: page, rev, oldestSeq });
 }
 
 /** A live chat with the room `r` open and holding what the service has. */

@@ -5,6 +5,7 @@ mod check;
 mod old;
 mod rooms;
 mod terminal;
+mod trimmed;
 
 use std::net::SocketAddr;
 
@@ -96,10 +97,12 @@ impl Place {
     async fn assert_whole(&self) {
         let wrong = self
             .numbers(
-                "select r.last_seq, r.rev, count(m.seq), coalesce(max(m.seq), 0), coalesce(max(m.rev), 0),
-                        count(distinct m.id), coalesce(max(m.created_at), -1) - coalesce(max(r.last_message_at), -1),
+                "select r.last_seq, r.rev, r.oldest_seq - 1 + count(m.seq), coalesce(max(m.seq), r.oldest_seq - 1),
+                        coalesce(max(m.rev), 0), r.oldest_seq - 1 + count(distinct m.id),
+                        coalesce(max(m.created_at), r.expired_at, -1) - coalesce(max(r.last_message_at), -1),
                         r.member_count - (select count(*) from member x where x.room_id = r.id)
-                 from room r left join message m on m.room_id = r.id group by r.id, r.last_seq, r.rev, r.member_count",
+                 from room r left join message m on m.room_id = r.id
+                 group by r.id, r.last_seq, r.rev, r.member_count, r.oldest_seq, r.expired_at",
             )
             .await
             .into_iter()

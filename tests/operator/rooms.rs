@@ -10,13 +10,13 @@ use super::{Place, api};
 use crate::support::{Api, Process, application_token, each, eventually, make_room, meta, say};
 
 /// A file in a folder of its own.
-struct Exported {
+pub(super) struct Exported {
     _folder: TempDir,
     path: PathBuf,
 }
 
 impl Exported {
-    fn of(place: &Place, room: &str) -> Self {
+    pub(super) fn of(place: &Place, room: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("room.jsonl");
         place.done(&["export", room, "--output", path.to_str().unwrap()]);
@@ -25,16 +25,16 @@ impl Exported {
         Self { _folder: folder, path }
     }
 
-    fn path(&self) -> &str {
+    pub(super) fn path(&self) -> &str {
         self.path.to_str().unwrap()
     }
 
-    fn lines(&self) -> Vec<Value> {
+    pub(super) fn lines(&self) -> Vec<Value> {
         read(&self.path)
     }
 
     /// All that is of the room, and not of where and when it was exported.
-    fn room(&self) -> Vec<Value> {
+    pub(super) fn room(&self) -> Vec<Value> {
         self.lines().split_off(1)
     }
 }
@@ -45,7 +45,7 @@ fn read(path: &Path) -> Vec<Value> {
 }
 
 /// Lines of one kind.
-fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(super) fn of<'a>(lines: &'a [Value], kind: &str) -> Vec<&'a Value> {
     lines.iter().filter_map(|line| line.get(kind)).collect()
 }
 
@@ -59,7 +59,7 @@ fn serve(place: &Place) -> (Process, [Api; 4], Api, TempDir) {
     (process, ["ann", "ben", "cat", "dan"].map(|user| api(address, user)), application, folder)
 }
 
-fn message(of: &Value) -> String {
+pub(super) fn message(of: &Value) -> String {
     format!("/api/chat/rooms/garden/messages/{}", of["id"].as_str().unwrap())
 }
 
@@ -97,7 +97,7 @@ async fn live(place: &Place) {
     ended(process);
 }
 
-fn ended(mut process: Process) {
+pub(super) fn ended(mut process: Process) {
     let (status, errors) = tokio::task::block_in_place(|| process.ended());
     assert!(status.success(), "{errors}");
 }

@@ -15,7 +15,7 @@ const CHANGES: u64 = 2000;
 
 /// A peer, and what has reached it. How much it takes at once is up to chance.
 #[derive(Debug)]
-struct Peer(Mutex<Taken>);
+pub(super) struct Peer(Mutex<Taken>);
 
 #[derive(Debug)]
 struct Taken {
@@ -27,7 +27,7 @@ struct Taken {
 }
 
 impl Peer {
-    fn new(seed: u64) -> Arc<Self> {
+    pub(super) fn new(seed: u64) -> Arc<Self> {
         let taken = Taken { chance: seed * 2 + 1, bytes: Vec::new(), rest: Vec::new(), pushes: 0 };
         Arc::new(Self(Mutex::new(taken)))
     }
@@ -43,7 +43,7 @@ impl Peer {
     }
 
     /// The `rev` of each message that arrived, in order.
-    fn revs(&self) -> Vec<u64> {
+    pub(super) fn revs(&self) -> Vec<u64> {
         let bytes = self.0.lock().unwrap().bytes.clone();
         let mut socket = FrameSocket::new(Cursor::new(bytes));
         let mut revs = Vec::new();
@@ -78,7 +78,7 @@ impl Outlet for Peer {
     fn shut(&self) {}
 }
 
-fn caller(name: &str) -> Caller {
+pub(super) fn caller(name: &str) -> Caller {
     let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at: Timestamp(0) };
     Caller { id: name.parse().unwrap(), claims: Claims::default(), credential }
 }

@@ -4,3 +4,4 @@
 mod delivery;
 mod membership;
 mod repair;
+mod trimming;

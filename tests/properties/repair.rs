@@ -96,6 +96,8 @@ pub(super) fn head(rev: u64, last_seq: u64) -> Head {
         last_message_at: None,
         member_count: 1,
         quota: None,
+        oldest_seq: 1,
+        expired_rev: 0,
     }
 }
 

@@ -148,7 +148,9 @@ async fn every_example_of_the_contract_is_true() {
     let folder = tempfile::tempdir().unwrap();
     let words = folder.path().join("words");
     std::fs::write(&words, "reject: rubbish\nflag: bargain\n").unwrap();
-    let flags = ["--moderation-words-file", words.to_str().unwrap()];
+    let mut flags = vec!["--moderation-words-file", words.to_str().unwrap()];
+    // What is not to be kept is removed while the examples are played, and not minutes after.
+    flags.extend(["--retention-at-least-minutes", "0", "--retention-every-seconds", "1"]);
     let mut with_keys = Stage::new(TestServer::with(&flags).await);
     let mut demo = Stage::new(TestServer::demo().await);
     let mut failures = Vec::new();

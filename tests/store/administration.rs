@@ -18,6 +18,7 @@ fn wanted(id: &str, kind: RoomKind, members: &[UserId]) -> WantedRoom {
         history_for: None,
         slow_mode_seconds: None,
         quota: None,
+        retention: None,
         members: Some(members.iter().map(member).collect()),
     }
 }

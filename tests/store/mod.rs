@@ -6,6 +6,7 @@ mod contract;
 mod opening;
 mod plans;
 mod quota;
+mod retention;
 mod together;
 
 use std::time::Duration;

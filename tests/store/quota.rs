@@ -27,6 +27,7 @@ async fn let_name(store: &Store, by: &UserId, id: &RoomId, quota: Option<&str>) 
         history_for: None,
         slow_mode_seconds: None,
         quota: Some(quota.map(name)),
+        retention: None,
         members: None,
     };
     store.set_room(by, wanted).await.unwrap();
@@ -117,6 +118,7 @@ async fn a_quota_goes_and_a_room_begins_to_name_it_at_once_and_one_of_them_is_re
                 history_for: None,
                 slow_mode_seconds: None,
                 quota: Some(Some(name("daily"))),
+                retention: None,
                 members: None,
             };
             let (one, two) = (stores.at(n), stores.at(n + 1));

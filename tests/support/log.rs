@@ -18,6 +18,10 @@ pub(crate) struct Log {
     pub(crate) cursor: Option<u64>,
     /// The history the cursor belongs to.
     pub(crate) history: Option<String>,
+    /// The first message that the service keeps.
+    pub(crate) oldest: u64,
+    /// The first message of the first page.
+    begun: Option<u64>,
     /// Each message's first arrival, in order.
     pub(crate) arrivals: Vec<u64>,
 }
@@ -30,6 +34,8 @@ impl Log {
             seq_of: HashMap::new(),
             cursor: None,
             history: None,
+            oldest: 1,
+            begun: None,
             arrivals: Vec::new(),
         }
     }
@@ -37,6 +43,7 @@ impl Log {
     /// Applies a page of `GET …/messages` that moves the cursor: the newest, or one by `since`.
     pub(crate) fn page(&mut self, page: &Value) {
         self.same_history(page);
+        self.begins_at(page);
         self.rows(&page["messages"]);
         self.complete_to(page["rev"].as_u64().expect("a page has a rev"));
     }
@@ -52,8 +59,10 @@ impl Log {
                     *self = Self::new(&self.room);
                 }
                 self.same_history(frame);
+                self.begins_at(frame);
             }
             "messages" => {
+                self.begins_at(frame);
                 self.rows(&frame["messages"]);
                 self.complete_to(frame["rev"].as_u64().expect("messages has a rev"));
             }
@@ -75,13 +84,35 @@ impl Log {
         assert_eq!(held, named, "a list of two histories");
     }
 
+    /// Drops what the service keeps no longer.
+    fn begins_at(&mut self, from: &Value) {
+        self.oldest = self.oldest.max(from["oldestSeq"].as_u64().unwrap_or(1));
+        self.by_seq = self.by_seq.split_off(&self.oldest);
+    }
+
+    /// Fails if there is a hole in what it holds from the first page on, which is complete. What lies before that, and came
+    /// because it changed, is forgotten.
+    pub(crate) fn assert_whole(&mut self) {
+        let first = self.begun.unwrap_or(1).max(self.oldest);
+        self.by_seq = self.by_seq.split_off(&first);
+        let seqs: Vec<u64> = self.by_seq.keys().copied().collect();
+        let dense: Vec<_> = (first..first + seqs.len() as u64).collect();
+        assert_eq!(seqs, dense, "a hole that nobody told of, from {first} on");
+    }
+
     /// Applies all that a socket received.
     pub(crate) fn frames<'a>(&mut self, frames: impl IntoIterator<Item = &'a Value>) {
         frames.into_iter().for_each(|frame| self.frame(frame));
     }
 
     fn rows(&mut self, rows: &Value) {
-        rows.as_array().expect("messages is an array").iter().for_each(|row| self.apply(row));
+        let rows = rows.as_array().expect("messages is an array");
+        if self.cursor.is_none() {
+            self.begun = rows.iter().filter_map(|row| row["seq"].as_u64()).min();
+        }
+        for row in rows {
+            self.apply(row);
+        }
     }
 
     fn complete_to(&mut self, rev: u64) {
@@ -91,6 +122,9 @@ impl Log {
 
     fn apply(&mut self, message: &Value) {
         assert_eq!(message["roomId"], self.room.as_str(), "a message of another room");
+        if message["seq"].as_u64() < Some(self.oldest) {
+            return;
+        }
         let id = message["id"].as_str().expect("a message has an id");
         let seq = message["seq"].as_u64().expect("a message has a seq");
         assert_eq!(*self.seq_of.entry(id.to_owned()).or_insert(seq), seq, "{id} changed its place");

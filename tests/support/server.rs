@@ -31,7 +31,12 @@ impl TestServer {
 
     /// As many as the backend lets share their data: one on SQLite, two on PostgreSQL and Redis.
     pub(crate) async fn several() -> Vec<Self> {
-        let first = Self::start().await;
+        Self::several_with(&[]).await
+    }
+
+    /// The same with further flags.
+    pub(crate) async fn several_with(flags: &[&str]) -> Vec<Self> {
+        let first = Self::with(flags).await;
         if !as_cluster() {
             return vec![first];
         }

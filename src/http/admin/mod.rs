@@ -26,6 +26,7 @@ pub(super) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
         .route("/api/admin/users/{userId}", get(users::show).put(users::put))
         .route("/api/admin/users/{userId}/suspension", put(users::suspend).delete(users::restore))
+        .route("/api/admin/users/{userId}/messages", delete(users::erase))
         .route("/api/admin/users/{userId}/disconnect", post(users::disconnect))
         .route("/api/admin/sessions/{sessionId}/disconnect", post(revocations::disconnect))
         .route("/api/admin/revocations", post(revocations::create))

@@ -87,6 +87,11 @@ pub(super) async fn restore(State(state): State<AppState>, Path(id): Path<UserId
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// `DELETE /api/admin/users/{userId}/messages`: what they wrote is blanked, a part of it with each call.
+pub(super) async fn erase(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
+    Ok(Json(state.chat.erase(&id).await?))
+}
+
 /// `POST /api/admin/users/{userId}/disconnect`
 pub(super) async fn disconnect(State(state): State<AppState>, Path(id): Path<UserId>) -> Result<impl IntoResponse> {
     state.chat.change_access(AccessChange::UserDisconnected(id), None).await?;

@@ -175,7 +175,7 @@ impl State {
             after,
             rev,
             frames: bytes.into(),
-            for_joined_by: joined_only.then_some(min_seq),
+            for_joined_by: (joined_only || min_seq == 0).then_some(min_seq),
             left,
             frame_count,
             oldest,

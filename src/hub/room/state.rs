@@ -48,7 +48,7 @@ pub(super) struct Entry {
     pub(super) after: u64,
     pub(super) rev: u64,
     pub(super) frame: Frame,
-    /// The lowest message in it, for those whose history begins at their joining.
+    /// The lowest message in it, for those whose history begins at their joining; 0 if nobody may have it from here.
     pub(super) min_seq: u64,
     /// Who left in it, at which message.
     pub(super) left: Vec<(u64, UserId)>,
@@ -135,6 +135,10 @@ impl State {
         if changes.rev <= after {
             return;
         }
+        let expired = (changes.head.oldest_seq, changes.head.expired_rev);
+        // Who left in what was removed meanwhile is not known here any more: everyone reads on in the store, which is
+        // asked with their membership.
+        let is_torn = after < expired.1;
         let messages: Vec<_> = changes.messages.iter().filter(|m| m.rev > after).cloned().collect();
         if messages.len() as u64 == changes.rev - after {
             // Nothing has moved on since: each as it would have come by itself.
@@ -143,7 +147,8 @@ impl State {
                 self.step(change.rev - 1, change.rev, change.frame.clone(), &[Fact::of_change(&change)], birth);
             }
         } else {
-            let frame = ServerFrame::Messages { room_id: room, messages: &messages, rev: changes.rev }.encode();
+            let (rev, oldest_seq) = (changes.rev, changes.head.begins_at());
+            let frame = ServerFrame::Messages { room_id: room, messages: &messages, rev, oldest_seq }.encode();
             let effects: Vec<_> = messages.iter().map(|m| m.effect()).collect();
             let facts = messages.iter().zip(&effects).map(|(message, effect)| Fact {
                 seq: message.seq,
@@ -153,6 +158,13 @@ impl State {
             });
             let birth = Birth::of_stored(messages.iter(), last_seq);
             self.step(after, changes.rev, frame, &facts.collect::<Vec<_>>(), birth);
+            self.expire(expired);
+        }
+        if is_torn {
+            self.members.clear();
+            for entry in self.ring.iter_mut().filter(|entry| entry.rev > after) {
+                entry.min_seq = 0;
+            }
         }
         if changes.rev == changes.head.rev {
             // Complete: what counts members apart from the log's own messages counts here too.
@@ -205,7 +217,16 @@ impl State {
                     head.history_for = *history_for;
                 }
             }
+            Some(Effect::Expired(oldest_seq, rev)) => self.expire((*oldest_seq, *rev)),
             None => {}
+        }
+    }
+
+    /// The log begins later now: at this message, without changes up to this `rev` of those before it.
+    fn expire(&mut self, (oldest_seq, expired_rev): (u64, u64)) {
+        if let Some(head) = &mut self.head {
+            head.oldest_seq = head.oldest_seq.max(oldest_seq);
+            head.expired_rev = head.expired_rev.max(expired_rev);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Settings: whether the service would start with them, and what of them should be meant.
 
 use super::Report;
-use crate::config::{Config, Identity, Switch};
+use crate::config::{Config, Identity, RetentionSettings, Switch};
 use crate::server;
 
 const AREA: &str = "settings";
@@ -48,7 +48,29 @@ pub(super) fn check(config: &Config, report: &mut Report) {
             "build it with the feature otlp, as the image is",
         );
     }
+    check_retention(report, &config.retention);
     check_files(report, config.limits.max_connections.into(), open_files());
+}
+
+/// What goes by itself, and whether a send that is tried again is still known.
+fn check_retention(report: &mut Report, retention: &RetentionSettings) {
+    const AN_HOUR: u64 = 60;
+    let RetentionSettings { retention_days: days, retention_messages: messages, .. } = retention;
+    match (days, messages) {
+        (0, 0) => report.ok(AREA, "rooms that say nothing themselves keep all messages"),
+        (days, 0) => report.ok(AREA, format!("rooms that say nothing themselves keep messages for {days} days")),
+        (0, messages) => report.ok(AREA, format!("rooms that say nothing themselves keep {messages} messages")),
+        (days, messages) => {
+            report.ok(AREA, format!("rooms that say nothing themselves keep {messages} messages for {days} days"));
+        }
+    }
+    if retention.retention_at_least_minutes < AN_HOUR {
+        report.warn(
+            AREA,
+            format!("RETENTION_AT_LEAST_MINUTES={}", retention.retention_at_least_minutes),
+            "who sends the same again later than that may write it twice; a day, 1440, is the default",
+        );
+    }
 }
 
 /// Whether every connection can have its descriptor.
@@ -79,6 +101,23 @@ fn open_files() -> Option<u64> {
 mod tests {
     use super::*;
     use crate::operator::check::State;
+
+    #[test]
+    fn what_is_removed_too_soon_is_warned_about() {
+        let state = |days, at_least| {
+            let mut report = Report::default();
+            let settings = RetentionSettings {
+                retention_days: days,
+                retention_messages: 0,
+                retention_at_least_minutes: at_least,
+                retention_every_seconds: 300,
+            };
+            check_retention(&mut report, &settings);
+            report.0.iter().map(|finding| finding.state).collect::<Vec<_>>()
+        };
+        assert_eq!(state(30, 1440), [State::Ok]);
+        assert_eq!(state(0, 59), [State::Ok, State::Warning]);
+    }
 
     #[test]
     fn connections_need_files() {

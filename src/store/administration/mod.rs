@@ -2,7 +2,10 @@
 //! write into it. The table of permissions is not asked; the room's lock, its numbers and its log are kept as by
 //! everyone else.
 
+mod erasing;
 mod messages;
+
+pub use erasing::Erased;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +15,13 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, Result};
 use crate::model::{
-    Commit, EventKind, HistoryFor, Message, QuotaName, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
+    Commit, EventKind, HistoryFor, Message, QuotaName, Retention, Role, Room, RoomId, RoomKind, SystemEvent, Timestamp,
     UserChange, UserChangeKind, UserId,
 };
 use crate::store::database::{Connection, Sql, encode, in_list};
 use crate::store::members::{Target, count_members, find_target, shut_out, take_out};
 use crate::store::reading::list;
+use crate::store::retention::set_retention;
 use crate::store::rooms::{direct_pair, first_members, room};
 use crate::store::rows::{InRoom, find_room, head_columns, member_columns, message_columns, number, write_events};
 use crate::store::writer::Turn;
@@ -47,6 +51,8 @@ pub struct WantedRoom {
     pub slow_mode_seconds: Option<u32>,
     /// The daily quota that messages in it count for, or none.
     pub quota: Option<Option<QuotaName>>,
+    /// How much of its log is kept, or as much as the service's settings say.
+    pub retention: Option<Option<Retention>>,
     /// Everyone who is to be in it.
     pub members: Option<Vec<WantedMember>>,
 }
@@ -103,7 +109,7 @@ impl Store {
     /// Any room, with its last message and its first members.
     pub async fn whole_room(&self, id: &RoomId) -> Result<Room> {
         const ROOM: &str = concat!(
-            "select r.id, r.key, r.title, r.metadata, r.created_at, r.slow_mode_seconds, ",
+            "select r.id, r.key, r.title, r.metadata, r.created_at, r.slow_mode_seconds, r.keep_days, r.keep_messages, ",
             head_columns!(),
             ", ",
             member_columns!(),
@@ -295,6 +301,9 @@ async fn set_fields(tx: &mut Connection, room: &InRoom, wanted: &WantedRoom) -> 
     if let Some(seconds) = wanted.slow_mode_seconds {
         let query = tx.query("update room set slow_mode_seconds = $2 where id = $1").bind(room.id.as_str());
         query.bind(i64::from(seconds)).execute().await?;
+    }
+    if let Some(retention) = wanted.retention {
+        set_retention(tx, &room.id, retention).await?;
     }
     Ok(())
 }

@@ -116,6 +116,8 @@ struct Here {
     rev: u64,
     last_message_at: Option<i64>,
     members: u64,
+    oldest_seq: u64,
+    expired_at: Option<i64>,
 }
 
 async fn adopt(tx: &mut Connection, part: Part) -> Result<Adopted> {
@@ -138,10 +140,15 @@ async fn adopt(tx: &mut Connection, part: Part) -> Result<Adopted> {
 }
 
 async fn find_or_make(tx: &mut Connection, room: &ForeignRoom) -> Result<(Here, bool)> {
-    // Nobody sees a GROUP without members.
-    let made = tx.query("insert into room (id, kind, created_at) values ($1, 'GROUP', $2) on conflict (id) do nothing");
+    // Nobody sees a GROUP without members. Until it is whole, it keeps everything.
+    let made = tx.query(
+        "insert into room (id, kind, created_at, keep_days, keep_messages) values ($1, 'GROUP', $2, 0, 0)
+         on conflict (id) do nothing",
+    );
     let made = made.bind(room.id.as_str()).bind(room.created_at.0).execute().await?;
-    let row = tx.query("select kind, last_seq, rev, last_message_at, member_count from room where id = $1");
+    let row = tx.query(
+        "select kind, last_seq, rev, last_message_at, member_count, oldest_seq, expired_at from room where id = $1",
+    );
     let row = row.bind(room.id.as_str()).fetch_one().await?;
     let kind: String = row.try_get("kind")?;
     let here = Here {
@@ -150,6 +157,8 @@ async fn find_or_make(tx: &mut Connection, room: &ForeignRoom) -> Result<(Here, 
         rev: number(&row, "rev")?,
         last_message_at: row.try_get("last_message_at")?,
         members: number(&row, "member_count")?,
+        oldest_seq: number(&row, "oldest_seq")?,
+        expired_at: row.try_get("expired_at")?,
     };
     Ok((here, made > 0))
 }
@@ -185,6 +194,9 @@ async fn append(
         let there = message.created_at;
         let (place, at) = if let Some(known) = known.get(message.id.as_str()) {
             *known
+        } else if here.expired_at.is_some_and(|expired| there.0 <= expired) {
+            // It was here, and retention has removed it.
+            (here.oldest_seq.saturating_sub(1), there.0)
         } else {
             seq += 1;
             rev += 1;
@@ -242,8 +254,8 @@ async fn finish(tx: &mut Connection, room: &ForeignRoom, placed: &[Placed]) -> R
     // A public room is found by its last message, or by when it was made.
     let since = (kind == RoomKind::Public).then_some(room.created_at.0);
     tx.query(
-        "update room set kind = $2, key = $3, title = $4, metadata = $5, direct_pair = $6,
-             last_message_at = coalesce(last_message_at, $7)
+        "update room set kind = $2, key = $3, title = $4, metadata = $5, direct_pair = $6, keep_days = null,
+             keep_messages = null, last_message_at = coalesce(last_message_at, $7)
          where id = $1",
     )
     .bind(room.id.as_str())

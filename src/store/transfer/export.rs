@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use super::records::hex;
-use super::{BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord};
+use super::{
+    BanRecord, CaseRecord, ExpiredRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord,
+    UserRecord,
+};
 use crate::error::{Error, Result};
 use crate::model::{ContentType, Decision, FlaggedBy, History, QuotaName, Role, RoomId, Timestamp, UserId};
 use crate::store::Store;
 use crate::store::database::{Connection, Row};
+use crate::store::rooms::retention;
 use crate::store::rows::{self, head_columns, json, message_columns, number, small, sql, user_columns};
 
 /// A room at one moment. To be closed when done.
@@ -27,7 +31,8 @@ impl Store {
     /// Begins to read a room. Its pages may be asked for at leisure; each has the time of a call.
     pub async fn export(&self, room: &RoomId) -> Result<Export> {
         const ROOM: &str = concat!(
-            "select r.key, r.title, r.metadata, r.slow_mode_seconds, r.created_at, q.per_day, q.time_zone, ",
+            "select r.key, r.title, r.metadata, r.slow_mode_seconds, r.keep_days, r.keep_messages, r.expired_at,
+                 r.created_at, q.per_day, q.time_zone, ",
             head_columns!(),
             " from room r left join quota q on q.name = r.quota where r.id = $1"
         );
@@ -52,6 +57,12 @@ impl Store {
             last_message_at: head.last_message_at,
             last_seq: head.last_seq,
             rev: head.rev,
+            retention: retention(&row)?,
+            expired: maybe_at(&row, "expired_at")?.map(|at| ExpiredRecord {
+                last_seq: head.oldest_seq.saturating_sub(1),
+                rev: head.expired_rev,
+                at,
+            }),
         };
         Ok(Export { connection, within, room: room.clone(), history, record, members })
     }

@@ -13,6 +13,7 @@ use crate::model::{Decision, Moderation, RoomId, RoomKind, UserChangeKind, UserI
 use crate::store::administration::move_users;
 use crate::store::database::{Connection, Sql, encode, of_rows};
 use crate::store::reading::list;
+use crate::store::retention::set_retention;
 use crate::store::rooms::direct_pair;
 use crate::store::rows::{number, sql};
 use crate::store::writer::Turn;
@@ -207,10 +208,12 @@ struct Standing {
     last_seq: u64,
     rev: u64,
     members: u64,
+    oldest_seq: u64,
 }
 
 async fn standing(tx: &mut Connection, room: &RoomId) -> Result<Option<Standing>> {
-    let query = tx.query("select kind, last_seq, rev, member_count from room where id = $1").bind(room.as_str());
+    let query =
+        tx.query("select kind, last_seq, rev, member_count, oldest_seq from room where id = $1").bind(room.as_str());
     let Some(row) = query.fetch_optional().await? else { return Ok(None) };
     let kind: String = row.try_get("kind")?;
     Ok(Some(Standing {
@@ -218,6 +221,7 @@ async fn standing(tx: &mut Connection, room: &RoomId) -> Result<Option<Standing>
         last_seq: number(&row, "last_seq")?,
         rev: number(&row, "rev")?,
         members: number(&row, "member_count")?,
+        oldest_seq: number(&row, "oldest_seq")?,
     }))
 }
 
@@ -228,11 +232,17 @@ fn refused(detail: impl Into<String>) -> Error {
 async fn begin(tx: &mut Connection, record: RoomRecord) -> Result<ImportBegun> {
     let id = &record.id;
     let Some(standing) = standing(tx, id).await? else {
-        tx.query("insert into room (id, kind, created_at) values ($1, 'GROUP', $2)")
-            .bind(id.as_str())
-            .bind(record.created_at.0)
-            .execute()
-            .await?;
+        // What is not in the file any more is as if it had been here; and until the room is whole, it keeps everything.
+        tx.query(
+            "insert into room (id, kind, created_at, oldest_seq, last_seq, keep_days, keep_messages)
+             values ($1, 'GROUP', $2, $3, $4, 0, 0)",
+        )
+        .bind(id.as_str())
+        .bind(record.created_at.0)
+        .bind(sql(record.oldest_seq()))
+        .bind(sql(record.oldest_seq() - 1))
+        .execute()
+        .await?;
         return Ok(ImportBegun { last_seq: 0 });
     };
     let is_hidden = standing.kind == Some(RoomKind::Group) && standing.members == 0;
@@ -244,6 +254,15 @@ async fn begin(tx: &mut Connection, record: RoomRecord) -> Result<ImportBegun> {
             "{id} is here already with seq {} and rev {}, more than the file's {} and {}: it was written to after the \
              export, or is another room",
             standing.last_seq, standing.rev, record.last_seq, record.rev
+        );
+        return Err(refused(detail));
+    }
+    if standing.oldest_seq > record.oldest_seq() || standing.last_seq + 1 < record.oldest_seq() {
+        let detail = format!(
+            "{id} is here already with the messages {} to {}, and the file begins at {}: what lies between was removed",
+            standing.oldest_seq,
+            standing.last_seq,
+            record.oldest_seq()
         );
         return Err(refused(detail));
     }
@@ -426,8 +445,18 @@ async fn finish_room(tx: &mut Connection, record: &RoomRecord) -> Result<()> {
     .bind(record.quota.as_ref().map(|quota| quota.name.as_str()))
     .bind(sql(record.rev))
     .execute()
-    .await
-    .map(drop)
+    .await?;
+    set_retention(tx, &record.id, record.retention).await?;
+    let Some(expired) = &record.expired else { return Ok(()) };
+    // What is here of it stays until retention removes it here as well.
+    tx.query("update room set expired_rev = $3, expired_at = $4 where id = $1 and oldest_seq = $2")
+        .bind(record.id.as_str())
+        .bind(sql(record.oldest_seq()))
+        .bind(sql(expired.rev))
+        .bind(expired.at.0)
+        .execute()
+        .await
+        .map(drop)
 }
 
 async fn ensure_quota(tx: &mut Connection, record: &QuotaRecord) -> Result<()> {

@@ -15,7 +15,8 @@ pub use export::Export;
 pub(in crate::store) use import::insert_users;
 pub use import::{ImportBegun, Merged};
 pub use records::{
-    BanRecord, CaseRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord, UserRecord, hex,
+    BanRecord, CaseRecord, ExpiredRecord, MemberRecord, MessageRecord, QuotaRecord, ReactionRecord, RoomRecord,
+    UserRecord, hex,
 };
 
 macro_rules! insert_sql {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::model::{
-    ContentType, Decision, FlaggedBy, HistoryFor, MessageId, Moderation, QuotaName, Role, RoomId, RoomKind, Set,
-    Timestamp, UserId, UserRole,
+    ContentType, Decision, FlaggedBy, HistoryFor, MessageId, Moderation, QuotaName, Retention, Role, RoomId, RoomKind,
+    Set, Timestamp, UserId, UserRole,
 };
 
 /// Bytes as text.
@@ -48,6 +48,31 @@ pub struct RoomRecord {
     pub last_seq: u64,
     /// The highest change number.
     pub rev: u64,
+    /// How much of its log is kept; absent: as the service's settings say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// What retention has removed; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<ExpiredRecord>,
+}
+
+impl RoomRecord {
+    /// The first message that is kept.
+    pub fn oldest_seq(&self) -> u64 {
+        self.expired.as_ref().map_or(1, |expired| expired.last_seq + 1)
+    }
+}
+
+/// The beginning of a log that is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiredRecord {
+    /// The last message of it.
+    pub last_seq: u64,
+    /// The highest change in it.
+    pub rev: u64,
+    /// When the last message of it was written.
+    pub at: Timestamp,
 }
 
 /// The quota of a room, made where it is not known.

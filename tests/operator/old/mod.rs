@@ -298,3 +298,24 @@ async fn what_cannot_be_read_is_named_and_nothing_is_made() {
     let (code, _, errors) = place.run(&["import"]);
     assert!(code == Some(2) && errors.contains("FILE"), "{errors}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_imported_and_is_not_kept_any_more_does_not_come_back() {
+    let old = Old::tricky().await;
+    for place in Place::both().await {
+        import(&place, &old, &[]);
+        let few = [("RETENTION_DAYS", "30"), ("RETENTION_EVERY_SECONDS", "1")];
+        let (mut process, address) = place.serve(&few);
+        eventually("all of the year before is gone", || async {
+            (meta(&api(address, ANN), "pair").await["oldestSeq"] == 7).then_some(())
+        })
+        .await;
+        process.signal("TERM");
+        let (status, errors) = tokio::task::block_in_place(|| process.ended());
+        assert!(status.success(), "{errors}");
+        let again = import(&place, &old, &[]);
+        assert_eq!(row(&again, "imported now"), [0; 4], "{again:#?}");
+        assert_eq!(row(&again, "here before"), [4, 6, 9, 11]);
+        place.assert_whole().await;
+    }
+}
