@@ -29,7 +29,7 @@ use crate::auth::Auth;
 use crate::auth::request::{Browsers, Token};
 use crate::chat::Chat;
 use crate::error::{Error, Result};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Guest, Lifecycle};
 use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
@@ -77,6 +77,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 
 /// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
 async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+    let guest = context.lifecycle.guest().ok_or(Error::Stopping)?;
     let place = place_of(context, &request)?;
     let headers = std::mem::take(request.headers_mut());
     context.browsers.check_origin(&headers)?;
@@ -91,7 +92,7 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
     // Tracked before the answer goes out, so that a stop in between waits for it.
     let lifecycle = context.lifecycle.clone();
     let serving = async move {
-        serve(context, on_upgrade, presented).await;
+        serve(context, on_upgrade, presented, guest).await;
         drop(place);
     };
     lifecycle.spawn("connection", serving.in_current_span());
@@ -114,11 +115,11 @@ fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
 }
 
 /// Serves a connection. What happens once, before and after its life, is boxed: its task does not keep room for it.
-async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>) {
+async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>, guest: Guest) {
     let Some(mut socket) = Box::pin(take_back(on_upgrade, &context.settings)).await else { return };
     let _open = Open::count();
     let close = match context.places.clone().try_acquire_owned() {
-        Ok(_place) => connection::run(&context, &mut socket, presented).await,
+        Ok(_place) => connection::run(&context, &guest, &mut socket, presented).await,
         Err(_) => Some(Close::OVERLOADED),
     };
     tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
