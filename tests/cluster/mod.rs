@@ -7,6 +7,7 @@ mod joining;
 mod presence;
 mod reading;
 mod removal;
+mod rolling;
 
 use crate::support::{Api, Database, Instance, Redis};
 
