@@ -10,7 +10,7 @@ RUN mkdir -p src bench/src \
     && echo 'fn main() {}' > src/main.rs \
     && cp src/main.rs bench/src/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked --bin tidings
+    && cargo build --release --locked --bin tidings --features otlp
 
 # The page, the client and the migrations end up in the binary.
 COPY client client
@@ -19,7 +19,7 @@ COPY migrations migrations
 COPY src src
 # cargo goes by the time of change, and these files may be older than the ones they replace.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --bin tidings \
+    && cargo build --release --locked --bin tidings --features otlp \
     && mkdir /data
 
 # Debian itself, because the check below and whoever looks inside need a shell; no package is added to it.

@@ -20,7 +20,8 @@ protocol:
 
 lint:
     cargo fmt --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace -- -D warnings
+    cargo clippy --workspace --all-targets --features tidings/otlp -- -D warnings
 
 fmt:
     cargo fmt

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use drain::Drain;
 pub use drain::{Drained, Guest, Turn};
@@ -26,17 +27,29 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Starts a task. Stopping waits for it; a panic in it is logged with its name and ends only itself.
+    /// Starts a task that belongs to nobody's request. Stopping waits for it; a panic in it is logged with its name and
+    /// ends only itself.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
+        self.spawn_in(Span::none(), name, task)
+    }
+
+    /// The same with a span, in which all of it is logged: for a connection, or what a request waits for.
+    pub fn spawn_in<T: Send + 'static>(
+        &self,
+        span: Span,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
         // Without an `async` block, which would keep room for the task twice: before it begins, and after.
-        self.tasks.spawn(AssertUnwindSafe(task).catch_unwind().map(move |result| {
+        let caught = AssertUnwindSafe(task).catch_unwind().map(move |result| {
             // The panic hook has written where and why; this says which task it cost.
             result.inspect_err(|_| tracing::error!(task = name, "a task panicked")).ok()
-        }))
+        });
+        self.tasks.spawn(caught.instrument(span))
     }
 
     /// Starts a task that is needed for as long as the service runs: should it panic, it is started again.
@@ -146,4 +159,43 @@ pub fn survive_file_size_limit() -> std::io::Result<()> {
     // Installing a handler replaces the deadly default for good; nobody needs to hear the signal itself.
     drop(signal(SignalKind::from_raw(FILE_SIZE))?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    /// What a log was given.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_becomes_of_a_task_is_logged_on_behalf_of_whoever_waits_for_it() {
+        let page = Page::default();
+        let writer = page.clone();
+        let _log =
+            tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(move || writer.clone()).finish());
+        let span = tracing::error_span!("request", request.id = "the-call");
+        let task = Lifecycle::default().spawn_in(span, "write", async {
+            tracing::info!("it began");
+            panic!("as it was told to");
+        });
+        assert!(matches!(task.await, Ok(None::<()>)));
+        let log = String::from_utf8(page.0.lock().expect("the log").clone()).expect("text");
+        assert_eq!(log.lines().filter(|line| line.contains("the-call")).count(), 2, "{log}");
+        assert!(log.contains("a task panicked"), "{log}");
+    }
 }

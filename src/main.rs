@@ -5,20 +5,24 @@ use std::pin::pin;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidings::config::{self, Command, Supervisor};
+use tidings::config::{self, Command, ConfigError, Supervisor};
 use tidings::lifecycle::{self, StopSignal};
 use tidings::operator::{self, Failure};
 use tidings::server::{self, StartError};
 use tidings::systemd::Systemd;
+use tidings::telemetry::trace::Traces;
 use tidings::{Config, Server, telemetry};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let config = Config::parse();
-    if let Err(error) = telemetry::start(&config.rust_log, config.log_format) {
-        eprintln!("RUST_LOG: {error}");
-        return ExitCode::from(2);
-    }
+    let traces = match start_telemetry(&config) {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
     if let Err(error) = lifecycle::survive_file_size_limit() {
         tracing::warn!(%error, "a file size limit would end the process");
     }
@@ -28,6 +32,7 @@ async fn main() -> ExitCode {
             operator::run(&config, command).await.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     };
+    traces.stop().await;
     match done {
         Ok(code) => code,
         Err(failure) => {
@@ -39,6 +44,13 @@ async fn main() -> ExitCode {
 
 /// What a stop ends with that did not wait for all that was begun.
 const CUT: u8 = 3;
+
+/// Begins to log; a service that has a collector is traced as well.
+fn start_telemetry(config: &Config) -> Result<Traces, ConfigError> {
+    let serves = matches!(config.command, None | Some(Command::Serve));
+    let recording = if serves { config.traces.recording()? } else { None };
+    telemetry::start(&config.rust_log, config.log_format, recording.as_ref())
+}
 
 /// Serves until a signal; a second one cuts off what the stop would wait for.
 #[expect(clippy::print_stdout, reason = "what people and scripts wait for")]

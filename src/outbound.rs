@@ -59,17 +59,17 @@ impl Outbound {
         self.call(request, Bytes::new(), uri, deadline, limit).await
     }
 
-    /// POSTs JSON with further headers, and reads the answer likewise.
-    pub async fn post_json(
+    /// POSTs something of this type with further headers, and reads the answer likewise.
+    pub async fn post<H: AsRef<str>>(
         &self,
         uri: &Uri,
-        headers: &[(&'static str, String)],
-        body: Bytes,
+        headers: &[(H, String)],
+        (kind, body): (&'static str, Bytes),
         deadline: Duration,
         limit: usize,
     ) -> Result<Bytes, OutboundError> {
-        let request = Request::builder().method(Method::POST).uri(uri).header(CONTENT_TYPE, "application/json");
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+        let request = Request::builder().method(Method::POST).uri(uri).header(CONTENT_TYPE, kind);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name.as_ref(), value));
         self.call(request, body, uri, deadline, limit).await
     }
 

@@ -4,6 +4,7 @@
 mod close;
 mod payload;
 pub mod publication;
+mod trace;
 pub mod wire;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, U
 
 pub use close::Close;
 pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
+pub use trace::{REQUEST_ID, TRACE_PARENT, TraceParent};
 pub use wire::Wire;
 
 /// The subprotocol a client offers and the service answers.
@@ -52,6 +54,25 @@ pub enum ClientFrame {
     Auth(Auth),
     /// Browsers cannot send a ping frame.
     Ping,
+}
+
+impl ClientFrame {
+    /// Its `type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Subscribe(_) => "subscribe",
+            Self::Unsubscribe(_) => "unsubscribe",
+            Self::Watch => "watch",
+            Self::Send(_) => "send",
+            Self::Edit(_) => "edit",
+            Self::Delete(_) => "delete",
+            Self::React(_) => "react",
+            Self::Read(_) => "read",
+            Self::Typing(_) => "typing",
+            Self::Auth(_) => "auth",
+            Self::Ping => "ping",
+        }
+    }
 }
 
 /// A frame that could not be understood, with its id where it had one, so that it can be answered.
@@ -132,6 +153,8 @@ pub enum ServerFrame<'a> {
         heartbeat_ms: u64,
         /// What one may do how much.
         limits: &'a Limits,
+        /// What the log calls the connection: the id of the request that it began as.
+        request_id: &'a str,
     },
     /// The answer to `subscribe`: frames of the room follow.
     Subscribed {

@@ -10,6 +10,7 @@ mod subscriptions;
 use std::collections::HashSet;
 
 use tokio::sync::Mutex;
+use tracing::Span;
 
 pub use bucket::Bucket;
 pub use outbox::Sent;
@@ -127,11 +128,12 @@ impl Broker {
         }
     }
 
-    /// Gives messages to the bus, after replacing a cached value. Never waits; the answer tells when it is done.
-    pub fn publish(&self, replacement: Option<Replacement>, messages: Vec<(Bucket, BusMessage)>) -> Sent {
+    /// Gives messages to the bus, after replacing a cached value. Never waits; the answer tells when it is done, and the
+    /// span lasts until then.
+    pub fn publish(&self, replacement: Option<Replacement>, messages: Vec<(Bucket, BusMessage)>, span: Span) -> Sent {
         match self {
             Self::Alone | Self::Silent => Sent::done(),
-            Self::Redis(broker) => broker.publish(replacement, messages),
+            Self::Redis(broker) => broker.publish(replacement, messages, span),
         }
     }
 

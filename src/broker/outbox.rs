@@ -10,6 +10,7 @@ use fred::interfaces::PubsubInterface;
 use futures_util::future::{join, join_all};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::Span;
 
 use super::Bucket;
 use crate::lifecycle::Lifecycle;
@@ -30,6 +31,8 @@ const LAST_ORDERS: Duration = Duration::from_millis(250);
 struct Outgoing {
     replacement: Option<Replacement>,
     messages: Vec<(Bucket, BusMessage)>,
+    /// Lasts for as long as this does.
+    span: Span,
     done: oneshot::Sender<()>,
 }
 
@@ -69,9 +72,14 @@ impl Outbox {
     }
 
     /// Queues; what to wait for is nothing while Redis is slow or down.
-    pub(super) fn put(&self, replacement: Option<Replacement>, messages: Vec<(Bucket, BusMessage)>) -> Sent {
+    pub(super) fn put(
+        &self,
+        replacement: Option<Replacement>,
+        messages: Vec<(Bucket, BusMessage)>,
+        span: Span,
+    ) -> Sent {
         let (done, sent) = oneshot::channel();
-        match self.queue.try_send(Outgoing { replacement, messages, done }) {
+        match self.queue.try_send(Outgoing { replacement, messages, span, done }) {
             Ok(()) if self.redis.is_usable() => Sent(Some(sent)),
             Ok(()) => Sent::done(),
             Err(TrySendError::Full(dropped) | TrySendError::Closed(dropped)) => {
@@ -121,7 +129,7 @@ async fn publish(redis: &Redis, round: impl Iterator<Item = Outgoing>) {
             }
         }
         outgoing.messages.into_iter().for_each(|(bucket, message)| append(&mut messages, bucket, message));
-        done.push(outgoing.done);
+        done.push((outgoing.done, outgoing.span));
     }
     let replacing = join_all(replacements.values().map(|new| redis.replace(new)));
     let publishing = join_all(messages.iter().map(|(bucket, message)| publish_one(redis, *bucket, message)));
@@ -133,7 +141,7 @@ async fn publish(redis: &Redis, round: impl Iterator<Item = Outgoing>) {
         // One connection keeps the order in which they are polled first.
         join(replacing, publishing).await;
     }
-    for done in done {
+    for (done, _span) in done {
         // Nobody may be waiting.
         let _ = done.send(());
     }
@@ -149,6 +157,7 @@ fn append(messages: &mut Vec<(Bucket, BusMessage)>, bucket: Bucket, message: Bus
         let BusMessage::Commit(next) = message else { return };
         last.changes.extend(next.changes);
         last.users.extend(next.users);
+        last.traces.extend(next.traces);
         return;
     }
     messages.push((bucket, message));

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
+use tracing::Span;
 
 use super::bucket::Bucket;
 use super::outbox::{Outbox, Sent};
@@ -108,8 +109,13 @@ impl RedisBroker {
         }
     }
 
-    pub(super) fn publish(&self, replacement: Option<Replacement>, messages: Vec<(Bucket, BusMessage)>) -> Sent {
-        self.outbox.put(replacement, messages)
+    pub(super) fn publish(
+        &self,
+        replacement: Option<Replacement>,
+        messages: Vec<(Bucket, BusMessage)>,
+        span: Span,
+    ) -> Sent {
+        self.outbox.put(replacement, messages, span)
     }
 
     pub(super) async fn hear(&self) -> Heard {

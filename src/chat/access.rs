@@ -128,7 +128,7 @@ impl Chat {
             _ => until.unwrap_or(Timestamp(i64::MAX)),
         };
         let chat = self.clone();
-        let task = self.0.lifecycle.spawn("access", async move {
+        let task = self.0.lifecycle.spawn_in(tracing::Span::current(), "access", async move {
             chat.0.store.change_access(change, until).await?;
             chat.access_changed().await
         });
@@ -138,7 +138,11 @@ impl Chat {
     /// Something was appended to the log and committed: it is applied here, and the others are told to look.
     pub(super) async fn access_changed(&self) -> Result<()> {
         let message = vec![(Bucket::EVERYONE, BusMessage::Access)];
-        let sent = if self.0.broker.has_others() { Some(self.0.broker.publish(None, message)) } else { None };
+        let sent = if self.0.broker.has_others() {
+            Some(self.0.broker.publish(None, message, tracing::Span::none()))
+        } else {
+            None
+        };
         self.read_access().await?;
         if let Some(sent) = sent {
             sent.wait(ACKNOWLEDGE).await;

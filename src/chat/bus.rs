@@ -3,24 +3,28 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use tracing::Span;
+
 use super::Chat;
 use crate::broker::{Bucket, Cause, Heard, Sent};
 use crate::hub::{Applied, Delivery};
 use crate::model::{Commit, UserChange};
 use crate::protocol::publication::{Aside, AsideKind, BusMessage, Publication};
-use crate::telemetry;
+use crate::telemetry::{self, trace, trace::Recorded};
 
 impl Chat {
     /// Tells everyone of a commit: those here at once and without the bus, then cache and bus. What is returned tells
     /// when these have it.
     pub(super) fn tell_all(&self, commit: &Commit) -> Sent {
         metrics::counter!(telemetry::MESSAGES).increment(commit.changes.len() as u64);
-        let publication = Publication::new(self.0.broker.instance(), commit);
-        self.apply(&publication);
+        let room = &commit.room_id;
+        let mut publication = Publication::new(self.0.broker.instance(), commit);
+        self.apply(&publication, trace::deliver(room.as_str()));
         if !self.0.broker.has_others() {
             return Sent::done();
         }
-        let room = &commit.room_id;
+        let publishing = trace::publish(room.as_str());
+        publication.traces.extend(trace::here(&publishing));
         // To each bucket its own users: one commit may be about a thousand of them.
         let mut buckets: HashMap<Bucket, Vec<UserChange>> = HashMap::new();
         for change in &commit.users {
@@ -31,7 +35,8 @@ impl Chat {
         messages.extend(buckets.into_iter().map(to_users));
         messages.push((Bucket::of(room.as_str()), BusMessage::Commit(publication)));
         let replacement = Some(&commit.head).filter(|_| !commit.changes.is_empty());
-        self.0.broker.publish(replacement.and_then(|head| self.0.cache.replace_head(room, head)), messages)
+        let replacement = replacement.and_then(|head| self.0.cache.replace_head(room, head));
+        self.0.broker.publish(replacement, messages, publishing)
     }
 
     /// Resolves once this instance is sure to hear others; at once where there is no bus to wait for.
@@ -44,21 +49,31 @@ impl Chat {
 
     /// Our own publication comes back, too: whoever began to follow the room between its commit and its way to the
     /// cache knows of it only from there.
-    fn apply(&self, publication: &Publication) {
+    fn apply(&self, publication: &Publication, delivering: Recorded) {
         let Applied { behind, delivery } = self.0.hub.apply(publication);
-        self.finish(delivery);
+        self.finish(delivery, delivering);
         if let Some(log) = behind {
             self.repair_soon(log, Cause::Hole);
         }
     }
 
+    /// What records the delivery of what was heard: not of one's own, which is delivered, nor where nobody reads it.
+    fn delivering(&self, heard: &Publication) -> Recorded {
+        let is_new = heard.from != self.0.broker.instance();
+        if heard.traces.is_empty() || !is_new || self.0.hub.followed(&heard.room_id).is_none() {
+            return Recorded::default();
+        }
+        trace::deliver_heard(&heard.traces, heard.room_id.as_str())
+    }
+
     /// Brings a long delivery to its end, step by step, so that others get their turn.
-    pub(super) fn finish(&self, delivery: Option<Delivery>) {
+    pub(super) fn finish(&self, delivery: Option<Delivery>, delivering: Recorded) {
         if let Some(mut delivery) = delivery {
             self.0.lifecycle.spawn("delivery", async move {
                 while delivery.step() {
                     tokio::task::yield_now().await;
                 }
+                delivering.end();
             });
         }
     }
@@ -71,7 +86,9 @@ impl Chat {
                 heard = self.0.broker.hear() => heard,
             };
             match heard {
-                Heard::Message(BusMessage::Commit(commit)) if commit.history == self.history() => self.apply(&commit),
+                Heard::Message(BusMessage::Commit(commit)) if commit.history == self.history() => {
+                    self.apply(&commit, self.delivering(&commit));
+                }
                 Heard::Message(BusMessage::User(commit)) if commit.history == self.history() => {
                     self.0.hub.apply_users(&commit);
                 }
@@ -110,7 +127,7 @@ impl Chat {
         }
         if self.0.broker.has_others() {
             let bucket = Bucket::of(aside.room_id.as_str());
-            drop(self.0.broker.publish(None, vec![(bucket, BusMessage::Aside(aside))]));
+            drop(self.0.broker.publish(None, vec![(bucket, BusMessage::Aside(aside))], Span::none()));
         }
     }
 

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use moka::future::Cache as Memory;
 use tokio::sync::{Notify, Semaphore};
+use tracing::Span;
 
 use crate::broker::Broker;
 use crate::cache::Cache;
@@ -232,7 +233,7 @@ impl Chat {
         work: impl Future<Output = Result<(T, Option<Commit>)>> + Send + 'static,
     ) -> Result<T> {
         let chat = self.clone();
-        let task = self.0.lifecycle.spawn("write", async move {
+        let task = self.0.lifecycle.spawn_in(Span::current(), "write", async move {
             let (answer, commit) = work.await?;
             // Durable before visible: this line is reached only after COMMIT.
             if let Some(commit) = commit {

@@ -8,7 +8,7 @@ use super::Chat;
 use crate::broker::Cause;
 use crate::error::{Error, Result};
 use crate::hub::RoomLog;
-use crate::telemetry;
+use crate::telemetry::{self, trace::Recorded};
 
 /// Messages in a page.
 const PAGE: u32 = 100;
@@ -58,7 +58,7 @@ impl Chat {
             tracing::debug!(room.id = %log.id(), after, up_to = changes.rev, cause = cause.as_str(), "read what was missing");
         }
         log.fill(&changes, expected);
-        self.finish(self.0.hub.deliver(log));
+        self.finish(self.0.hub.deliver(log), Recorded::default());
         Ok(())
     }
 

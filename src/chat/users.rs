@@ -60,7 +60,7 @@ impl Chat {
     /// Changes a user, in a task of its own: between the commit and those who wait for it nobody hangs up.
     async fn change_user(&self, change: impl Future<Output = Result<User>> + Send + 'static) -> Result<Arc<User>> {
         let chat = self.clone();
-        let task = self.0.lifecycle.spawn("user", async move {
+        let task = self.0.lifecycle.spawn_in(tracing::Span::current(), "user", async move {
             let user = Arc::new(change.await?);
             // Before the others are told to look, so that they find it.
             chat.0.cache.replace_user(&user).await;

@@ -5,6 +5,7 @@ mod identity;
 mod limits;
 mod moderation;
 mod supervisor;
+mod traces;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ pub use identity::{ClaimNames, Identity, IdentitySettings, KeySetSource, Tokens}
 pub use limits::LimitSettings;
 pub use moderation::{HookFailure, ModerationSettings};
 pub use supervisor::{Supervisor, passed_listener};
+pub use traces::{Recording, Sampler, TraceProtocol, TraceSettings};
 
 /// Tidings: a chat service that pushes over WebSockets, answers polls, and loses nothing in between.
 ///
@@ -134,6 +136,10 @@ pub struct Config {
     /// What is logged, as a tracing filter
     #[arg(long, env = "RUST_LOG", default_value = "info,sqlx=warn", value_name = "FILTER")]
     pub rust_log: String,
+
+    /// What is traced
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 /// On or off.
@@ -231,6 +237,7 @@ impl Config {
                 return Err(ConfigError::new("ALLOWED_ORIGINS", detail));
             }
         }
+        self.traces.recording()?;
         let identity = self.identity()?;
         if matches!(identity, Identity::Demo) && self.identity.demo.is_none() && !database_url.starts_with("sqlite:") {
             let detail =

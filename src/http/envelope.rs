@@ -21,15 +21,18 @@ use futures_util::FutureExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
-use tracing::Instrument;
+use tracing::{Instrument, Span, error_span};
 
 use crate::auth::request::Browsers;
 use crate::error::Error;
 use crate::limits::{Client, Peer, TrustedProxies};
+use crate::protocol;
+use crate::telemetry::{CALL, trace};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static(protocol::REQUEST_ID);
+const TRACE_PARENT: HeaderName = HeaderName::from_static(protocol::TRACE_PARENT);
 /// Our own page: its own scripts and styles, sockets, and nothing else.
 const CSP: &str = "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' https: data:; object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'";
 /// For a year, whoever came by TLS comes by TLS.
@@ -64,23 +67,20 @@ impl Site {
 
     /// Answers a request, whatever happens.
     pub async fn answer(self, mut request: Request) -> Response {
-        let id = request_id(request.headers());
+        let header = take_id(request.headers_mut());
+        let id = header.to_str().unwrap_or_default();
         let client = client(&self.proxies, &request);
         request.extensions_mut().insert(client);
         let is_api = request.uri().path().contains("/api/");
-        let span = tracing::info_span!(
-            "request",
-            request.id = %id,
-            client = %client.address,
-            method = %request.method(),
-            path = request.uri().path()
-        );
+        let span = self.span(&request, id, client);
         // Within the span, so that what is logged of a refusal says of which call.
-        let answering = async { super::problem::render(self.dispatch(request, is_api).await, &id) };
+        let answering = async {
+            let response = super::problem::render(self.dispatch(request, is_api).await, id);
+            trace::answered(response.status().as_u16());
+            response
+        };
         let mut response = answering.instrument(span).await;
-        if let Ok(id) = HeaderValue::try_from(id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+        response.headers_mut().insert(REQUEST_ID, header);
         if is_api {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
         }
@@ -88,6 +88,18 @@ impl Site {
             secure(response.headers_mut(), client);
         }
         response
+    }
+
+    /// In which all is logged that the request leads to.
+    fn span(&self, request: &Request, id: &str, client: Client) -> Span {
+        let (method, path) = (request.method(), request.uri().path());
+        let span = error_span!(target: CALL, "request", request.id = id, client = %client.address, %method, path);
+        // Anyone else could have all they do recorded.
+        trace::join(&span, || {
+            let given = request.headers().get(TRACE_PARENT).filter(|_| self.proxies.contain(peer(request)))?;
+            given.to_str().ok()?.parse().ok()
+        });
+        span
     }
 
     async fn dispatch(&self, request: Request, is_api: bool) -> Response {
@@ -131,9 +143,13 @@ fn secure(headers: &mut HeaderMap, client: Client) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
 }
 
+/// The other end of the connection. Whatever did not come through the accept loop came from this process.
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address)
+}
+
 fn client(proxies: &TrustedProxies, request: &Request) -> Client {
-    // Whatever did not come through the accept loop came from this process.
-    let peer = request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.address);
+    let peer = peer(request);
     if request.headers().contains_key(FORWARDED_FOR) && !proxies.contain(peer) && is_near(peer) {
         say_once(peer);
     }
@@ -188,11 +204,15 @@ fn is_framed_once(headers: &HeaderMap) -> bool {
     once && codings.next().is_none()
 }
 
-/// The caller's own id for the request, if it is one, else a new one.
-fn request_id(headers: &HeaderMap) -> String {
-    let given =
-        headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| id.parse::<crate::model::RoomId>().is_ok());
-    given.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+/// The caller's own id for the request, if it is one, else a new one; the request has it from here on.
+fn take_id(headers: &mut HeaderMap) -> HeaderValue {
+    let is_one = |id: &&HeaderValue| id.to_str().is_ok_and(|id| id.parse::<crate::model::RoomId>().is_ok());
+    if let Some(given) = headers.get(REQUEST_ID).filter(is_one) {
+        return given.clone();
+    }
+    let id = HeaderValue::try_from(uuid::Uuid::now_v7().to_string()).expect("a UUID is letters and digits");
+    headers.insert(REQUEST_ID, id.clone());
+    id
 }
 
 fn has_token(query: &str) -> bool {

@@ -114,7 +114,7 @@ pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Li
 
 async fn serve_connection(stream: TcpStream, peer: Peer, site: Site, head: Duration, lifecycle: Lifecycle) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "the connection was gone before it began");
+        tracing::debug!(client = %peer.address, %error, "the connection was gone before it began");
         return;
     }
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -148,6 +148,6 @@ async fn serve_connection(stream: TcpStream, peer: Peer, site: Site, head: Durat
     };
     if let Err(error) = ended {
         // A peer that hangs up or speaks no HTTP is its own affair.
-        tracing::debug!(%error, "a connection ended");
+        tracing::debug!(client = %peer.address, %error, "a connection ended");
     }
 }

@@ -162,7 +162,8 @@ impl Hook {
         let signature = self.signature(Timestamp::now().0.div_euclid(1_000_000), &body);
         let left = self.deadline.saturating_sub(begin.elapsed());
         let headers = [(SIGNATURE, signature)];
-        let answer = self.outbound.post_json(&self.address, &headers, body.into(), left, ANSWER_BYTES).await?;
+        let asked = ("application/json", body.into());
+        let answer = self.outbound.post(&self.address, &headers, asked, left, ANSWER_BYTES).await?;
         serde_json::from_slice(&answer).map_err(|_| Failure::NoAnswer)
     }
 

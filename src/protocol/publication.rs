@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, ServerFrame};
+use super::{Frame, ServerFrame, TraceParent};
 use crate::model::{Commit, ContentType, Effect, History, Message, RoomId, Timestamp, UserChange, UserId};
 
 /// The version of what follows. Another one is not read: instances of two versions find each other's messages by
@@ -44,6 +44,8 @@ pub struct Publication {
     pub changes: Vec<Change>,
     /// Each user whose rooms or read position it changed.
     pub users: Vec<UserChange>,
+    /// The traces that what it tells is part of: of those that are recorded, which are few.
+    pub traces: Vec<TraceParent>,
 }
 
 /// One change of a room's log, ready to be pushed.
@@ -124,6 +126,9 @@ struct Committed<'a> {
     room_id: Cow<'a, RoomId>,
     changes: Vec<Line<'a>>,
     users: Cow<'a, [UserChange]>,
+    /// Instances of before know nothing of it, and ignore it.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    traces: Cow<'a, [TraceParent]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,13 +154,15 @@ impl Publication {
             room_id: commit.room_id.clone(),
             changes: commit.changes.iter().map(|message| Change::new(&commit.room_id, message)).collect(),
             users: commit.users.clone(),
+            traces: Vec::new(),
         }
     }
 
     /// What those who follow some of its users need of it.
     #[must_use]
     pub fn for_users(&self, users: Vec<UserChange>) -> Self {
-        Self { history: self.history.clone(), room_id: self.room_id.clone(), changes: Vec::new(), users, ..*self }
+        let (history, room_id) = (self.history.clone(), self.room_id.clone());
+        Self { from: self.from, history, room_id, changes: Vec::new(), users, traces: Vec::new() }
     }
 
     fn header(&self) -> Committed<'_> {
@@ -165,6 +172,7 @@ impl Publication {
             room_id: Cow::Borrowed(&self.room_id),
             changes: self.changes.iter().map(Line::new).collect(),
             users: Cow::Borrowed(&self.users),
+            traces: Cow::Borrowed(&self.traces),
         }
     }
 
@@ -185,7 +193,8 @@ impl Publication {
             return Err(malformed("it is longer than its header says"));
         }
         let (history, room_id) = (header.history.into_owned(), header.room_id.into_owned());
-        Ok(Self { from: header.from, history, room_id, changes, users: header.users.into_owned() })
+        let (users, traces) = (header.users.into_owned(), header.traces.into_owned());
+        Ok(Self { from: header.from, history, room_id, changes, users, traces })
     }
 }
 
@@ -300,6 +309,8 @@ mod tests {
     use super::*;
     use crate::model::UserChangeKind;
 
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
     fn frame(room: &str, rev: u64) -> Frame {
         Frame::from(format!(r#"{{"type":"message","roomId":"{room}","message":{{"rev":{rev},"content":"ü"}}}}"#))
     }
@@ -320,6 +331,7 @@ mod tests {
             room_id: "r".parse().expect("an id"),
             changes: vec![change(8), change(9)],
             users: vec![UserChange { user_id: user.clone(), rev: 3, what: UserChangeKind::Read(8) }],
+            traces: vec![TRACE.parse().expect("a trace")],
         })
     }
 
@@ -334,8 +346,22 @@ mod tests {
         assert!(matches!(&heard.changes[1].effect, Some(Effect::Left(user)) if user.as_str() == "ben"));
         assert_eq!(heard.changes[1].frame, frame("r", 9));
         assert_eq!(heard.users.len(), 1);
+        assert_eq!(heard.traces.iter().map(ToString::to_string).collect::<Vec<_>>(), [TRACE]);
         let probe = BusMessage::decode(&BusMessage::Probe("n".to_owned()).encode());
         assert!(matches!(probe, Ok(BusMessage::Probe(nonce)) if nonce == "n"));
+    }
+
+    #[test]
+    fn instances_that_know_no_traces_are_understood_and_understand() {
+        let now = String::from_utf8(publication().encode()).expect("text");
+        let before = now.replacen(&format!(r#","traces":["{TRACE}"]"#), "", 1);
+        assert_ne!(now, before);
+        assert!(
+            matches!(BusMessage::decode(before.as_bytes()), Ok(BusMessage::Commit(heard)) if heard.traces.is_empty())
+        );
+        // What such an instance does with the field, this one does with one of a later version.
+        let later = now.replacen("\"traces\"", "\"later\"", 1);
+        assert!(matches!(BusMessage::decode(later.as_bytes()), Ok(BusMessage::Commit(_))));
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::Instrument;
 
 use super::outbound::close_of;
 use super::socket::{Incoming, Socket};
-use super::{Context, Presented};
+use super::{AsWho, Context, Presented};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
@@ -19,7 +20,7 @@ use crate::lifecycle::Guest;
 use crate::limits::FrameBucket;
 use crate::model::{Caller, RoomId, Session, Timestamp};
 use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
-use crate::telemetry;
+use crate::telemetry::{self, trace};
 
 /// How long before its end a session's client is warned.
 const WARNING: Duration = Duration::from_mins(1);
@@ -88,6 +89,7 @@ struct Known {
     session: Session,
     reader: Arc<Reader>,
     entered: Entered,
+    request_id: String,
 }
 
 async fn authenticate(
@@ -95,16 +97,17 @@ async fn authenticate(
     socket: &mut Socket,
     presented: Box<Presented>,
 ) -> Result<Box<Known>, Option<Close>> {
-    let (id, caller) = match *presented {
-        Presented::Token(verified) => (None, verified),
-        Presented::Nothing => first_frame(context, socket).await?,
+    let Presented { as_who, request_id } = *presented;
+    let (id, caller) = match as_who {
+        AsWho::Token(verified) => (None, verified),
+        AsWho::Nothing => first_frame(context, socket).await?,
     };
     let known = async {
         let caller = caller?;
         let reader = Arc::new(Reader::of_connection(&caller, socket.outlet().clone()));
         let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
-        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered }))
+        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered, request_id }))
     };
     match known.await {
         Ok(known) => Ok(known),
@@ -159,13 +162,14 @@ pub(super) fn report(error: &Error) {
 impl<'a> Connection<'a> {
     /// A connection that begins with its `welcome`.
     fn welcome(context: &'a Context, known: Known) -> Self {
-        let Known { caller, session, reader, entered } = known;
+        let Known { caller, session, reader, entered, request_id } = known;
         let settings = &context.settings;
         let welcome = ServerFrame::Welcome {
             session: &session,
             history: &context.chat.history(),
             heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
             limits: &settings.limits,
+            request_id: &request_id,
         };
         Self {
             context,
@@ -252,7 +256,14 @@ impl<'a> Connection<'a> {
             return self.is_flooding().then_some(Close::RATE_LIMITED);
         }
         let (id, result) = match decode(text) {
-            Ok((id, frame)) => (id.clone(), self.handle(id, frame).await),
+            Ok((id, frame)) => {
+                let span = trace::frame(frame.name());
+                let result = self.handle(id.clone(), frame).instrument(span.clone()).await;
+                if let Err(error) = &result {
+                    trace::refused(&span, error.code(), error.is_fault());
+                }
+                (id, result)
+            }
             Err(bad) => (bad.id, Err(bad.error)),
         };
         let Err(error) = result else { return None };

@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::Instrument;
+use tracing::{error_span, field};
 
 use crate::auth::Auth;
 use crate::auth::request::{Browsers, Token};
@@ -32,8 +32,8 @@ use crate::error::{Error, Result};
 use crate::lifecycle::{Guest, Lifecycle};
 use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
-use crate::protocol::{BEARER_PREFIX, Close, Limits, SUBPROTOCOL};
-use crate::telemetry;
+use crate::protocol::{BEARER_PREFIX, Close, Limits, REQUEST_ID, SUBPROTOCOL};
+use crate::telemetry::{self, CALL};
 use socket::Socket;
 
 /// What connections are given and held to.
@@ -79,11 +79,17 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let guest = context.lifecycle.guest().ok_or(Error::Stopping)?;
     let place = place_of(context, &request)?;
+    let client = request.extensions().get::<Client>().copied();
     let headers = std::mem::take(request.headers_mut());
     context.browsers.check_origin(&headers)?;
     let accept = accept_key(&headers)?;
     let offered = Offered::read(&headers)?;
-    let presented = Box::new(presented(context, &headers, offered.token).await?);
+    let as_who = presented(context, &headers, offered.token).await?;
+    let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    // Of its own, because the request ends with its answer.
+    let client = client.map(|client| field::display(client.address));
+    let span = error_span!(target: CALL, parent: None, "connection", request.id = request_id, client);
+    let presented = Box::new(Presented { as_who, request_id });
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
@@ -95,7 +101,7 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
         serve(context, on_upgrade, presented, guest).await;
         drop(place);
     };
-    lifecycle.spawn("connection", serving.in_current_span());
+    lifecycle.spawn_in(span, "connection", serving);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -149,22 +155,29 @@ impl Drop for Open {
     }
 }
 
+/// What a connection begins with.
+struct Presented {
+    as_who: AsWho,
+    /// The id of its handshake.
+    request_id: String,
+}
+
 /// What a connection brings to authenticate with.
-enum Presented {
+enum AsWho {
     /// Nothing yet: its first frame must.
     Nothing,
     /// A token that a browser sent; if it is bad, the socket says so, because a browser cannot read a refused upgrade.
     Token(Result<Caller>),
 }
 
-async fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<Presented> {
+async fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<AsWho> {
     if let Some(token) = offered {
-        return Ok(Presented::Token(context.auth.user(&Token::bearer(token)).await));
+        return Ok(AsWho::Token(context.auth.user(&Token::bearer(token)).await));
     }
-    let Some(token) = context.browsers.token(headers)? else { return Ok(Presented::Nothing) };
+    let Some(token) = context.browsers.token(headers)? else { return Ok(AsWho::Nothing) };
     context.browsers.check_cookie_origin(&token, headers, false)?;
     let user = context.auth.user(&token).await;
-    Ok(Presented::Token(if token.is_cookie() { user } else { Ok(user?) }))
+    Ok(AsWho::Token(if token.is_cookie() { user } else { Ok(user?) }))
 }
 
 /// What a client offers as subprotocols.

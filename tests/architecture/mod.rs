@@ -40,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("outbound", &[]),
     ("protocol", &["error", "model"]),
     ("model", &["error"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "outbound", "protocol"]),
     ("systemd", &["config"]),
     ("config", &[]),
     ("lifecycle", &[]),

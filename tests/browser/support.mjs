@@ -3,7 +3,7 @@
  * Whatever is started here is ended here, and nothing else.
  */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { appendFileSync, createWriteStream, existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -23,13 +23,32 @@ export async function scratch() {
   return { database: `sqlite:${folder}/tidings.db`, remove: () => rm(folder, { recursive: true, force: true }) };
 }
 
+/** Where tests/run looks for what no log may hold; nobody does if it is not set. */
+const logs = process.env.TIDINGS_TEST_LOGS;
+
+/** Nobody may find this in any log. Anything shorter may stand there by chance. */
+function keepSecret(secret) {
+  if (logs && secret.length >= 12) appendFileSync(`${logs}/${process.pid}.secrets`, `${secret}\n`);
+}
+
+/** Nor this text: its longest part that a log would show as it is. */
+function keepText(text) {
+  const parts = text.split(/[^ -~]|["\\\d]/);
+  keepSecret(parts.reduce((one, other) => (other.length > one.length ? other : one)).trim());
+}
+
+function keepLog(child) {
+  if (logs) child.stderr.pipe(createWriteStream(`${logs}/${child.pid}.log`, { flags: "a" }));
+}
+
 /** Starts the service, alone and without configuration; resolves once it says where it listens. */
 export async function startService(database, port = 0, env = {}) {
   if (!existsSync(binary)) throw new Error(`there is no ${binary}; build it, or name it in TIDINGS_BIN`);
   const child = spawn(binary, ["--port", String(port), "--database-url", database], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...(logs && { RUST_LOG: "debug" }), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  keepLog(child);
   let said = "";
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const url = await new Promise((resolve, reject) => {
@@ -83,7 +102,11 @@ export async function person(browser, url, name, options = {}) {
   const urls = [];
   page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
   page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("request", (request) => urls.push(request.url()));
+  page.on("request", (request) => {
+    urls.push(request.url());
+    // What makes it a token is its last part.
+    keepSecret(/^Bearer .*\.(.*)$/.exec(request.headers().authorization ?? "")?.[1] ?? "");
+  });
   page.on("websocket", (socket) => urls.push(socket.url()));
   await page.goto(`${url}/`);
   await page.getByLabel("Your name").fill(name);
@@ -98,6 +121,7 @@ export async function transportIs({ page }, status) {
 }
 
 export async function say({ page }, text) {
+  keepText(text);
   await page.getByRole("textbox", { name: "Write a message" }).fill(text);
   await page.keyboard.press("Enter");
 }

@@ -1,6 +1,8 @@
 //! Several instances on one PostgreSQL and one Redis as they are every day: nobody can tell on which one they are.
 
 mod cache;
+#[cfg(feature = "otlp")]
+mod collector;
 mod delivery;
 mod hanging_up;
 mod joining;
@@ -8,6 +10,8 @@ mod presence;
 mod reading;
 mod removal;
 mod rolling;
+#[cfg(feature = "otlp")]
+mod traces;
 
 use crate::support::{Api, Database, Instance, Redis};
 
@@ -19,15 +23,21 @@ struct Few {
 
 impl Few {
     async fn start(instances: usize) -> Self {
+        Self::with(instances, &[]).await
+    }
+
+    /// The same with more in their environment.
+    async fn with(instances: usize, more: &[(&str, &str)]) -> Self {
         let database = Database::create().await;
         let (url, redis, prefix) = (database.url(), Redis::shared().socket_url(), database.prefix());
-        let environment = [
+        let mut environment = vec![
             ("DATABASE_URL", url.as_str()),
             ("REDIS_URL", &redis),
             ("REDIS_PREFIX", &prefix),
             // What a slow Redis costs is asked in `faults`; here a machine that is busy with other tests is none.
             ("REDIS_DEADLINE_MS", "1000"),
         ];
+        environment.extend(more);
         let mut instances: Vec<Instance> = (0..instances).map(|_| Instance::new(&environment)).collect();
         for instance in &mut instances {
             instance.launch();

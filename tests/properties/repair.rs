@@ -101,7 +101,14 @@ pub(super) fn head(rev: u64, last_seq: u64) -> Head {
 
 pub(super) fn publication_of(room: &RoomId, changes: Vec<publication::Change>) -> Publication {
     let history = History::trusted("h".to_owned());
-    Publication { from: InstanceId::nil(), history, room_id: room.clone(), changes, users: Vec::new() }
+    Publication {
+        from: InstanceId::nil(),
+        history,
+        room_id: room.clone(),
+        changes,
+        users: Vec::new(),
+        traces: Vec::new(),
+    }
 }
 
 /// What the store answers after `rev`, in pages, by the table as it is at the end.

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::DEADLINE;
+use super::{DEADLINE, discretion};
 
 /// One user's HTTP client.
 #[derive(Clone)]
@@ -100,12 +100,15 @@ impl Api {
     fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> RequestBuilder {
         let mut request = self.client.request(method, format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
+            discretion::token(token);
             request = request.bearer_auth(token);
         }
         for (name, value) in headers {
+            discretion::header(name, value);
             request = request.header(*name, *value);
         }
         if let Some(body) = body {
+            discretion::body(&body);
             request = request.body(body);
         }
         request
@@ -116,6 +119,9 @@ impl Api {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await?;
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        if let Some(token) = json["token"].as_str() {
+            discretion::token(token);
+        }
         Ok(Reply { call: call.to_owned(), status, headers, json, bytes: bytes.to_vec() })
     }
 }

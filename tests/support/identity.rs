@@ -4,6 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::discretion;
+
 /// The key the servers verify with.
 pub(crate) const SECRET: &str = "the tests' own signing key, which is longer than 32 bytes";
 
@@ -16,7 +18,7 @@ pub(crate) fn claims(user: &str) -> Value {
 
 /// A good token of this user.
 pub(crate) fn token(user: &str) -> String {
-    tidings::auth::mint(SECRET, &claims(user))
+    mint(&claims(user))
 }
 
 /// A token of this user with some claims set otherwise.
@@ -25,12 +27,18 @@ pub(crate) fn token_with(user: &str, other: &Value) -> String {
     for (name, value) in other.as_object().unwrap() {
         claims[name] = value.clone();
     }
-    tidings::auth::mint(SECRET, &claims)
+    mint(&claims)
 }
 
 /// A token of the application itself, which speaks for no user.
 pub(crate) fn application_token() -> String {
-    tidings::auth::mint(SECRET, &json!({ "scope": "chat:admin", "exp": in_seconds(3600) }))
+    mint(&json!({ "scope": "chat:admin", "exp": in_seconds(3600) }))
+}
+
+fn mint(claims: &Value) -> String {
+    let token = tidings::auth::mint(SECRET, claims);
+    discretion::token(&token);
+    token
 }
 
 /// The `exp` of a token that ends this many seconds from now.

@@ -32,7 +32,7 @@ impl Instance {
             ("METRICS_ADDR", &metrics_addr),
             ("JWT_SECRET", SECRET),
             ("LIMITS", "off"),
-            ("RUST_LOG", "info"),
+            ("RUST_LOG", "info,tidings=debug"),
         ];
         let mut all: Vec<(String, String)> = Vec::new();
         for (name, value) in own.iter().chain(environment) {

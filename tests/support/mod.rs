@@ -4,6 +4,7 @@
 mod client;
 mod cluster;
 mod data;
+mod discretion;
 mod identity;
 mod instance;
 mod load;

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::DEADLINE;
-use super::services;
+use super::{discretion, services};
 
 /// Where it is.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tidings");
@@ -43,6 +43,8 @@ impl Process {
 
     /// The same by a command that in the end becomes or starts the program, with this input.
     pub(crate) fn by(words: &[impl AsRef<OsStr>], input: Stdio, environment: &[(&str, &str)]) -> Self {
+        discretion::environment(environment.iter().copied());
+        discretion::arguments(words);
         let mut command = services::mortal("KILL");
         command.args(words).env_clear().envs(environment.iter().copied());
         command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -55,6 +57,7 @@ impl Process {
         let written = log.clone();
         let stderr = std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
+                discretion::keep_line(&line);
                 *written.lock().unwrap() += &(line + "\n");
             }
         });

@@ -7,7 +7,7 @@ use clap::Parser;
 use tidings::{Config, Server};
 
 use super::data::{Beside, Data, as_cluster};
-use super::{Api, Handshake, SECRET, Socket, token};
+use super::{Api, Handshake, SECRET, Socket, discretion, token};
 
 /// A running server and its data.
 pub(crate) struct TestServer {
@@ -81,6 +81,8 @@ impl TestServer {
             arguments.extend(own(&["--limits", "off"]));
         }
         arguments.extend(flags.iter().cloned());
+        discretion::arguments(&arguments);
+        discretion::keep_log();
         let config = Config::try_parse_from(&arguments).unwrap_or_else(|error| panic!("{error}"));
         let server = Server::start(config).await.unwrap_or_else(|error| panic!("the server did not start: {error}"));
         Self { server, data, flags }

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::{Request, Response};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{DEADLINE, client::write_all};
+use super::{DEADLINE, client::write_all, discretion};
 
 /// A request to become a WebSocket.
 #[derive(Clone)]
@@ -74,6 +74,7 @@ impl Handshake {
             .header("sec-websocket-version", "13")
             .header("sec-websocket-key", generate_key());
         for (header, value) in &self.headers {
+            discretion::header(header, value);
             request = request.header(header, value);
         }
         let tcp = TcpStream::connect(self.address).await.unwrap();
@@ -119,6 +120,7 @@ impl Socket {
 
     /// Anything a WebSocket can carry, such as binary frames and pings.
     pub(crate) async fn send_message(&mut self, message: Message) {
+        discretion::body(&message.clone().into_data());
         self.seen.push(format!("> {message}"));
         let sent = tokio::time::timeout(DEADLINE, self.stream.send(message)).await;
         // A peer that has closed says why in its close frame, which the test goes on to read.

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::token;
+use super::{discretion, token};
 
 /// How long a client waits for an answer before it goes elsewhere.
 pub(crate) const CLIENT_PATIENCE: Duration = Duration::from_secs(4);
@@ -57,6 +57,7 @@ impl Wire {
     }
 
     pub(crate) async fn send(&mut self, frame: &Value) -> Result<(), End> {
+        discretion::body(frame.to_string().as_bytes());
         let sent = timeout(CLIENT_PATIENCE, self.0.send(Message::text(frame.to_string()))).await;
         sent.map_err(|_| End::Silence)?.map_err(|error| End::Gone(error.to_string()))
     }

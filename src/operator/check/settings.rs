@@ -41,6 +41,13 @@ pub(super) fn check(config: &Config, report: &mut Report) {
     if config.unsafe_database == Switch::On {
         report.warn(AREA, "UNSAFE_DATABASE=on", "a crash of the database can then lose acknowledged messages");
     }
+    if matches!(config.traces.recording(), Ok(Some(_))) && !cfg!(feature = "otlp") {
+        report.warn(
+            AREA,
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set, and this program sends no traces",
+            "build it with the feature otlp, as the image is",
+        );
+    }
     check_files(report, config.limits.max_connections.into(), open_files());
 }
 
