@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::support::{Api, CLIENT_PATIENCE, DEADLINE, End, Log, Random, Wire, token};
 
 /// Longer than anything here is silent.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// What everyone is at.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +111,9 @@ impl Client {
         let report = Report { user, room, log, sent: Vec::new(), arrivals: Vec::new(), handovers: Vec::new() };
         let (old, told, opening, posts) = (None, None, None, JoinSet::new());
         let mut client = Self { place, phase, random, report, current, old, told, opening, posts, written: 0 };
-        frames.iter().for_each(|frame| client.take(frame));
+        for frame in &frames {
+            client.take(frame);
+        }
         client
     }
 
@@ -225,7 +227,9 @@ impl Client {
         let (told, moment) = self.told.take().expect("it was told");
         self.report.handovers.push(Handover { told, moment, began, left: now, too_late });
         self.opening = None;
-        frames.iter().for_each(|frame| self.take(frame));
+        for frame in &frames {
+            self.take(frame);
+        }
         self.old = Some(old);
         if too_late { self.leave() } else { self.leave_if_answered() }
     }
@@ -234,7 +238,7 @@ impl Client {
         self.written += 1;
         let (id, asked) = (self.random.id(), Instant::now());
         self.place.under_way.fetch_add(1, Ordering::SeqCst);
-        if self.written % 2 == 0 {
+        if self.written.is_multiple_of(2) {
             let first = self.random.index(self.place.addresses.len());
             let post = self.post(id, asked, first, 0);
             self.posts.spawn(post);

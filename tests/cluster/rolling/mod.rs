@@ -170,14 +170,14 @@ async fn those_who_leave_an_instance_come_to_the_others_evenly() {
     let mut few = Few::start(2).await;
     let [from, to] = [0, 1].map(|n: usize| few.instances[n].address());
     let here = Arc::new(AtomicU32::new(0));
-    let mut herd = JoinSet::new();
+    let mut leaving = JoinSet::new();
     for n in 0..HERD {
         let here = here.clone();
-        herd.spawn(async move {
+        leaving.spawn(async move {
             let user = format!("user{}", n % 20);
             let (mut old, _) = Wire::open(from, &user).await.expect("it takes us");
             here.fetch_add(1, Ordering::SeqCst);
-            let drain = old.next(Duration::from_secs(60)).await.expect("a frame");
+            let drain = old.next(Duration::from_mins(1)).await.expect("a frame");
             assert_eq!(drain["type"], "drain", "{drain}");
             let wait = Duration::from_millis(drain["reconnectInMs"].as_u64().expect("when to come back"));
             let moment = Instant::now() + wait;
@@ -190,7 +190,7 @@ async fn those_who_leave_an_instance_come_to_the_others_evenly() {
     within(Duration::from_secs(30), "all are here", || async { (here.load(Ordering::SeqCst) == HERD).then_some(()) })
         .await;
     few.instances[0].signal("TERM");
-    let (all, stall) = tokio::join!(herd.join_all(), longest_stall(Duration::from_secs(3)));
+    let (all, stall) = tokio::join!(leaving.join_all(), longest_stall(Duration::from_secs(3)));
     let (status, log) = few.instances[0].ended();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains(&format!("gone={HERD} closed=0")), "not all have left by themselves: {log}");
