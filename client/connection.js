@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * The transport's state machine: a socket when there can be one, polls while there is none.
- * It promises that one of the two is always being tried until `closed`, and that `closed` is for good.
+ * It promises that one of the two is always being tried until `closed`, and that `closed` is for good. A service that
+ * stops says so in time: the next socket is there before the last one is left, and nobody notices.
  * It may not know what a room is: it tells `onLive`, `onDown`, `onFrame`, and runs the poller.
  */
 import { Backoff } from "./backoff.js";
@@ -30,7 +31,8 @@ const LONGEST_MS = 2_000_000_000;
 
 /**
  * @typedef {object} Hooks
- * @property {(welcome: any) => void} onLive
+ * @property {(welcome: any, goesOn: boolean) => Promise<unknown>} onLive  resolves once all is asked for anew; `goesOn`:
+ *   what was asked for on the last socket goes on until then
  * @property {() => void} onDown
  * @property {(frame: any) => void} onFrame
  * @property {() => void} onClosed
@@ -38,9 +40,12 @@ const LONGEST_MS = 2_000_000_000;
 
 /** @extends {Observable<ConnectionSnapshot>} */
 export class Connection extends Observable {
+  /** The one in use, and the one that is being opened. @type {Socket|null} */
+  #live = null;
   /** @type {Socket|null} */
-  #socket = null;
-  #live = false;
+  #next = null;
+  /** All that have not ended, with those that are being left. @type {Set<Socket>} */
+  #sockets = new Set();
   #enabled = true;
   #closed = false;
   /** @type {"off"|"trying"|"answered"|"failing"} */
@@ -94,6 +99,11 @@ export class Connection extends Observable {
   }
 
   get isLive() {
+    return this.#live !== null;
+  }
+
+  /** What is said goes out here; what went out elsewhere may arrive later. @returns {object|null} */
+  get way() {
     return this.#live;
   }
 
@@ -108,13 +118,13 @@ export class Connection extends Observable {
 
   /** @param {object} frame @param {(reply: any) => void} [onReply] @returns {Promise<any>} */
   request(frame, onReply) {
-    if (this.#live && this.#socket !== null) return this.#socket.request(frame, onReply);
+    if (this.#live !== null) return this.#live.request(frame, onReply);
     return Promise.reject(new ChatError("disconnected", "there is no live socket"));
   }
 
   /** @param {object} frame */
   send(frame) {
-    if (this.#live) this.#socket?.send(frame);
+    this.#live?.send(frame);
   }
 
   /** Cuts the socket, or lets it come back. Polls go on either way. @param {boolean} on */
@@ -125,8 +135,9 @@ export class Connection extends Observable {
     if (on) return this.#open();
     this.#attempt += 1;
     this.#stopTimers();
-    if (this.#socket !== null) this.#socket.end("the socket is switched off");
-    else this.#poll("the socket is switched off");
+    const reason = "the socket is switched off";
+    if (this.#sockets.size === 0) this.#poll(reason);
+    this.#end(reason);
   }
 
   /** For good. @param {string} reason */
@@ -137,7 +148,7 @@ export class Connection extends Observable {
     this.#stopTimers();
     this.#stopWatching();
     this.poller?.stop();
-    this.#socket?.end(reason);
+    this.#end(reason);
     this.#reason = reason;
     this.hooks.onClosed();
     this.changed();
@@ -159,7 +170,7 @@ export class Connection extends Observable {
   /** @returns {import("./types.js").Status} */
   #status() {
     if (this.#closed) return "closed";
-    if (this.#live) return "live";
+    if (this.#live !== null) return "live";
     if (this.#polls === "answered") return "polling";
     return this.#polls === "failing" ? "offline" : "connecting";
   }
@@ -167,41 +178,45 @@ export class Connection extends Observable {
   async #open() {
     const attempt = ++this.#attempt;
     this.#stopTimers();
-    this.#after("welcome", WELCOME_MS, () => this.#poll("the socket has not answered yet"));
+    if (this.#live === null) this.#after("welcome", WELCOME_MS, () => this.#poll("the socket has not answered yet"));
     this.#after("open", OPEN_MS, () => this.#giveUp());
     try {
       const token = await this.token.current();
       if (attempt !== this.#attempt) return;
       if (token === null && !this.token.usesCookie) return this.close("unauthenticated");
-      this.#socket = new Socket({
+      /** @type {Socket} */
+      const socket = new Socket({
         url: this.url,
         token,
         env: this.env,
         stats: this.stats,
         events: {
-          onWelcome: (welcome) => this.#welcome(welcome),
-          onFrame: (frame) => this.#take(frame),
+          onWelcome: (welcome) => this.#welcome(socket, welcome),
+          onFrame: (frame) => this.#take(socket, frame),
           onActivity: () => this.figures.counted(),
-          onEnd: (end) => this.#ended(end),
+          onEnd: (end) => this.#ended(socket, end),
         },
       });
+      this.#sockets.add((this.#next = socket));
     } catch (error) {
-      if (attempt === this.#attempt) this.#ended({ code: 0, reason: asChatError(error).message });
+      if (attempt === this.#attempt) this.#ended(null, { code: 0, reason: asChatError(error).message });
     }
   }
 
   #giveUp() {
     const reason = "the socket did not answer";
-    if (this.#socket !== null) return this.#socket.end(reason);
+    if (this.#next !== null) return this.#next.end(reason);
     // Not even a token came.
     this.#attempt += 1;
-    this.#ended({ code: 0, reason });
+    this.#ended(null, { code: 0, reason });
   }
 
-  /** @param {any} welcome */
-  #welcome(welcome) {
+  /** @param {Socket} socket @param {any} welcome */
+  #welcome(socket, welcome) {
+    const last = this.#live;
     this.#stopTimers();
-    this.#live = true;
+    this.#live = socket;
+    this.#next = null;
     this.#refused = 0;
     this.#waitUntil = 0;
     this.#polls = "off";
@@ -209,36 +224,48 @@ export class Connection extends Observable {
     this.poller?.stop();
     this.#after("stable", STABLE_MS, () => this.backoff.reset());
     this.#renewLater();
-    this.hooks.onLive(welcome);
+    const anew = this.hooks.onLive(welcome, last !== null);
+    if (last !== null) void this.#leave(last, anew);
     this.changed();
   }
 
-  /** @param {any} frame */
-  #take(frame) {
-    if (frame.type === "expiring") return void this.#renew();
-    if (frame.type === "drain") {
-      this.#waitUntil = this.env.clock.now() + (frame.reconnectInMs ?? 0);
-      // Should the service not close it by then, we come back by ourselves.
-      return this.#after("drain", frame.reconnectInMs ?? 0, () => this.#socket?.end("drain"));
-    }
-    this.hooks.onFrame(frame);
+  /** It goes on until all is asked for anew, and what was asked of it is answered. @param {Socket} last @param {Promise<unknown>} anew */
+  async #leave(last, anew) {
+    await Promise.allSettled([anew, last.request({ type: "ping" })]);
+    last.end("there is another");
   }
 
-  /** @param {End} end */
-  #ended({ code, reason }) {
-    const wasLive = this.#live;
-    this.#socket = null;
-    this.#live = false;
-    this.#stopTimers();
+  /** @param {Socket} socket @param {any} frame */
+  #take(socket, frame) {
+    if (frame.type === "expiring") return void this.#renew();
+    if (frame.type !== "drain") return this.hooks.onFrame(frame);
+    if (socket !== this.#live) return;
+    const wait = frame.reconnectInMs ?? 0;
+    this.#waitUntil = this.env.clock.now() + wait;
+    this.#after("drain", wait, () => this.#open());
+  }
+
+  /** @param {Socket|null} socket  null: there was not even one @param {End} end */
+  #ended(socket, { code, reason }) {
+    if (socket !== null) this.#sockets.delete(socket);
+    const wasLive = socket !== null && socket === this.#live;
+    if (socket !== this.#next && !wasLive) return;
+    const opens = wasLive && this.#timers.open !== undefined;
+    if (!opens) this.#stopTimers();
     if (wasLive) {
+      this.#live = null;
       this.stats.drops += 1;
       this.figures.counted();
       this.hooks.onDown();
+    } else {
+      this.#next = null;
     }
     if (this.#closed) return;
+    // The last one is there for as long as the service lets it; meanwhile another is tried.
+    if (this.#live !== null) return this.#after("retry", this.backoff.next(), () => this.#open());
     const ofToken = TOKEN_REFUSED.includes(code) && !this.token.usesCookie && this.#refused === 0;
     if (code >= 4000 && code < 4100 && !ofToken) return this.close(reason);
-    if (!this.#enabled) return this.#poll(reason);
+    if (!this.#enabled || opens) return this.#poll(reason);
     if (code === 4101 || ofToken) {
       if ((this.#refused += 1) > 1) return this.close("token_expired");
       // A token that is refused for good is not worth a poll either.
@@ -284,7 +311,7 @@ export class Connection extends Observable {
   /** The page is in front again, or the network is back: nothing to wait for, but for what the service asked. */
   #wake() {
     if (this.#closed) return;
-    if (this.#live) return this.#socket?.probe();
+    if (this.#live !== null) return this.#live.probe();
     this.poller?.now();
     this.hasten();
   }
@@ -308,16 +335,16 @@ export class Connection extends Observable {
 
   /** Renews the session in place. Should it fail, the service closes with 4101 and that is met. */
   async #renew() {
-    const socket = this.#socket;
+    const socket = this.#live;
     try {
       const token = await this.token.renew(this.token.held);
-      if (token === null || socket !== this.#socket || socket === null) return;
+      if (token === null || socket !== this.#live || socket === null) return;
       await socket.request({ type: "auth", token });
       this.#renewLater();
     } catch (cause) {
       const error = asChatError(cause);
       if (error.refusesCaller || error.code === "forbidden") this.close(error.code);
-      else if (this.#live && socket === this.#socket) this.#after("renew", 5000, () => void this.#renew());
+      else if (socket !== null && socket === this.#live) this.#after("renew", 5000, () => void this.#renew());
     }
   }
 
@@ -329,6 +356,11 @@ export class Connection extends Observable {
       delete this.#timers[name];
       run();
     }, ms);
+  }
+
+  /** @param {string} reason */
+  #end(reason) {
+    for (const socket of [...this.#sockets]) socket.end(reason);
   }
 
   #stopTimers() {

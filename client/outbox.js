@@ -20,6 +20,7 @@ const STUCK = 5;
  * @property {Pending} pending
  * @property {number} place
  * @property {boolean} onWay
+ * @property {object|null} way   the socket it went out on; null: a POST
  * @property {boolean} shared    another page wrote it, which may be there still
  * @property {boolean} doubtful  and may have sent or discarded it: it is looked for in the store first
  * @property {(pending: Pending) => void} settle
@@ -138,7 +139,7 @@ export class Outbox {
     return new Promise((/** @type {(pending: Pending) => void} */ settle) => {
       this.#entries.delete(pending.id);
       const place = (this.#lastPlace = Math.max(this.#lastPlace + 1, this.link.env.clock.now()));
-      const entry = { pending, place, onWay: false, shared: false, doubtful: false, settle };
+      const entry = { pending, place, onWay: false, way: null, shared: false, doubtful: false, settle };
       this.#entries.set(pending.id, entry);
       this.#keep(entry);
       if (this.#closed) return this.#leave(entry);
@@ -153,7 +154,8 @@ export class Outbox {
     const waiting = [...this.#entries.values()].filter(({ pending }) => pending.state === "sending");
     for (const entry of waiting.sort((a, b) => isStuck(a) - isStuck(b))) {
       if (entry.onWay) {
-        if (this.link.isLive()) continue;
+        // Behind one on another way it could arrive before it.
+        if (entry.way !== null && entry.way === this.link.way()) continue;
         return;
       }
       if (entry.doubtful) void this.#lookFor(entry);
@@ -176,7 +178,8 @@ export class Outbox {
   async #transmit(entry) {
     const { id, content, contentType, replyTo, metadata } = entry.pending;
     const message = { id, content, contentType, replyTo, metadata };
-    const live = this.link.isLive();
+    entry.way = this.link.way();
+    const live = entry.way !== null;
     entry.onWay = true;
     this.#posting = !live;
     try {
@@ -269,5 +272,5 @@ const refusal = (kept) => new ChatError(kept.code, kept.detail, kept);
 function restored({ id, place, draft, createdAt, error }, shared) {
   /** @type {Pending} */
   const pending = { ...draft, id, createdAt, state: error === null ? "sending" : "failed", attempts: 0, error: error && refusal(error) };
-  return [id, { pending, place, onWay: false, shared, doubtful: shared, settle: () => {} }];
+  return [id, { pending, place, onWay: false, way: null, shared, doubtful: shared, settle: () => {} }];
 }

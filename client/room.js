@@ -177,14 +177,18 @@ export class Room extends Observable {
     return !this.#closed && !this.#gone && !this.#log.complete;
   }
 
-  /** A live socket is there: go on from the cursor. */
-  attach() {
+  /** A live socket is there: go on from the cursor. @param {boolean} [goesOn]  the last one does meanwhile @returns {Promise<void>} */
+  async attach(goesOn = false) {
     if (this.#closed || this.#gone) return;
     this.link.env.clock.clearTimeout(this.#retry);
     const { rev, history } = this.#log;
-    const subscription = (this.#subscription = { since: rev, confirmed: false });
+    const subscription = (this.#subscription = { since: rev, confirmed: goesOn && rev !== null && !!this.#subscription?.confirmed });
     const from = rev === null ? { limit: PAGE } : { since: rev, history };
-    this.link.request({ type: "subscribe", roomId: this.id, ...from }, (reply) => this.#confirm(subscription, reply)).catch((cause) => {
+    const asked = this.link.request({ type: "subscribe", roomId: this.id, ...from }, (reply) => this.#confirm(subscription, reply));
+    this.outbox.wake();
+    try {
+      await asked;
+    } catch (cause) {
       const error = asChatError(cause);
       if (this.#subscription !== subscription || error.code === "disconnected") return;
       if (error.gone) return this.takeGone();
@@ -194,8 +198,7 @@ export class Room extends Observable {
       }
       this.#subscription = null;
       this.#retry = this.link.env.clock.setTimeout(() => this.attach(), error.retryAfterMs ?? RETRY_MS);
-    });
-    this.outbox.wake();
+    }
   }
 
   /** The socket is gone. */

@@ -151,7 +151,7 @@ export class Socket {
       this.ping();
       return;
     }
-    if (frame.type === "pong") return this.#pong();
+    if (frame.type === "pong" && frame.id === undefined) return this.#pong();
     const request = frame.id === undefined ? undefined : this.#requests.get(frame.id);
     if (request === undefined) return this.events.onFrame(frame);
     this.#requests.delete(frame.id);

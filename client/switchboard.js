@@ -3,6 +3,7 @@
  * The leading tab's end of the one socket: frames of all tabs go up it, and what comes down goes to whom it is meant.
  * It promises each tab what a socket of its own would tell: replies to who asked, a room's frames to who follows it.
  * A page of changes is told as a page only to who asked for it; to others as single messages, which show a hole.
+ * When the service stops there is a second one for the next socket, and the ends move over while this one goes on.
  * It may not know of tabs, locks or time.
  */
 
@@ -28,6 +29,8 @@ export class Switchboard {
   /** @type {Map<number, Asked>} */
   #asked = new Map();
   #nextId = 1;
+  /** Its ends move elsewhere; it hangs up behind the last. */
+  #leaving = false;
 
   /**
    * @param {object} options
@@ -39,6 +42,16 @@ export class Switchboard {
     this.deliver = deliver;
     this.close = close;
     this.onLive = onLive;
+  }
+
+  get isLive() {
+    return this.#welcome !== null;
+  }
+
+  /** There is another: the ends are asked to move there. One's own does so by itself. */
+  sendOn() {
+    this.#leaving = true;
+    this.deliver([...this.#ends].filter((end) => end !== this.#own), JSON.stringify({ type: "drain", reconnectInMs: 0 }));
   }
 
   /** @param {string} end */
@@ -64,10 +77,11 @@ export class Switchboard {
 
   /** @param {string} end */
   detach(end) {
-    if (end === this.#own) return this.hangUp("the leading tab ended its socket");
+    if (end === this.#own && !this.#leaving) return this.hangUp("the leading tab ended its socket");
     this.#ends.delete(end);
     this.#watching.delete(end);
     for (const roomId of [...this.#rooms.keys()]) this.#unfollow(end, roomId);
+    if (this.#leaving && this.#ends.size === 0) this.hangUp("all have moved on");
   }
 
   /** Ends the socket, and every end but one's own, which asked for it. @param {string} reason */
@@ -117,6 +131,7 @@ export class Switchboard {
       case "meta":
         return this.deliver([...this.#watching], text);
       case "expiring":
+      case "drain":
         return this.deliver(this.#own === null ? [] : [this.#own], text);
     }
     if (frame.roomId === undefined) return this.deliver([...this.#ends], text);

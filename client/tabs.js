@@ -70,6 +70,8 @@ export class Tabs {
   #ends = new Map();
   /** @type {Switchboard|null} while leading */
   #board = null;
+  /** The one before, as long as ends of it have not moved to this one. @type {Switchboard|null} */
+  #last = null;
   /** @type {{ id: string|null, term: number }} */
   #leader = { id: null, term: 0 };
   #unanswered = 0;
@@ -142,7 +144,7 @@ export class Tabs {
   /** @param {End} end @param {string} text */
   say(end, text) {
     const frame = JSON.parse(text);
-    if (this.#board !== null) this.#board.say(end.id, text);
+    if (this.#board !== null) this.#boardOf(end.id)?.say(end.id, text);
     else if (frame.type === "auth") void this.#renew(end, frame);
     else this.#post({ type: "say", to: this.#leader.id, end: end.id, text });
   }
@@ -163,7 +165,7 @@ export class Tabs {
   /** @param {End} end  its tab wants no more of it */
   dropped(end) {
     this.forget(end);
-    if (this.#board !== null) this.#board.detach(end.id);
+    if (this.#board !== null) this.#boardOf(end.id)?.detach(end.id);
     else this.#post({ type: "detach", to: this.#leader.id, end: end.id });
   }
 
@@ -206,15 +208,7 @@ export class Tabs {
     clock.clearTimeout(this.#timer);
     this.#leader = { id: this.id, term: Math.max(this.#leader.term + 1, clock.now()) };
     this.#led.clear();
-    this.#board = new Switchboard({
-      deliver: (ends, text) => this.#deliver(ends, text),
-      close: (id, code, reason) => {
-        const own = this.#ends.get(id);
-        if (own !== undefined) own.ended(code, reason);
-        else this.#post({ type: "end", end: id, code, reason });
-      },
-      onLive: () => this.#post({ type: "live" }),
-    });
+    this.#board = this.#newBoard();
     this.#post({ type: "leading", term: this.#leader.term });
     this.#regroup();
     // The others wait for its socket, so it waits for nothing.
@@ -222,12 +216,33 @@ export class Tabs {
     return new Promise((resign) => (this.#resign = resign));
   }
 
+  #newBoard() {
+    return new Switchboard({
+      deliver: (ends, text) => this.#deliver(ends, text),
+      close: (id, code, reason) => {
+        const own = this.#ends.get(id);
+        if (own !== undefined) own.ended(code, reason);
+        else this.#post({ type: "end", end: id, code, reason });
+      },
+      onLive: () => {
+        this.#post({ type: "live" });
+        this.#last?.sendOn();
+      },
+    });
+  }
+
+  /** @param {string} end */
+  #boardOf(end) {
+    return [this.#board, this.#last].find((board) => board?.has(end));
+  }
+
   /** @param {string} reason */
   #stopLeading(reason) {
     const board = this.#board;
     if (board === null) return;
     board.hangUp(reason);
-    this.#board = null;
+    this.#last?.hangUp(reason);
+    this.#board = this.#last = null;
     for (const end of [...this.#ends.values()]) end.ended(1006, reason);
   }
 
@@ -241,8 +256,18 @@ export class Tabs {
 
   /** @param {End} end */
   #attach(end) {
-    if (this.#board !== null) this.#board.dial(end.id, () => new this.Real(end.url, end.protocols));
+    if (this.#board !== null) this.#dial(this.#board, end);
     else if (this.#leader.id !== null) this.#post({ type: "attach", to: this.#leader.id, end: end.id });
+  }
+
+  /** One's own end wants a socket. If it has one, the others stay there until this one is live. @param {Switchboard} board @param {End} end */
+  #dial(board, end) {
+    if (board.isLive) {
+      this.#last?.hangUp("another attempt was made");
+      this.#last = board;
+      board = this.#board = this.#newBoard();
+    }
+    board.dial(end.id, () => new this.Real(end.url, end.protocols));
   }
 
   #ask() {
@@ -306,23 +331,23 @@ export class Tabs {
     const tab = this.#led.get(from) ?? { at: now, ends: new Set() };
     this.#led.set(from, { ...tab, at: now });
     if (type === "ask") {
-      const unknown = ends.filter((/** @type {string} */ id) => !board.has(id));
+      const unknown = ends.filter((/** @type {string} */ id) => !this.#boardOf(id));
       this.#post({ type: "here", to: from, term: this.#leader.term, unknown });
     } else if (type === "attach") {
       tab.ends.add(end);
-      board.attach(end);
+      (this.#last?.isLive && !board.isLive ? this.#last : board).attach(end);
     } else if (type === "say") {
-      board.say(end, text);
+      this.#boardOf(end)?.say(end, text);
     } else if (type === "detach") {
       tab.ends.delete(end);
-      board.detach(end);
+      this.#boardOf(end)?.detach(end);
     }
-    for (const [id, led] of this.#led) if (now - led.at > FORGET_MS) this.#forgetTab(board, id, led.ends);
+    for (const [id, led] of this.#led) if (now - led.at > FORGET_MS) this.#forgetTab(id, led.ends);
   }
 
-  /** @param {Switchboard} board @param {string} id @param {Set<string>} ends */
-  #forgetTab(board, id, ends) {
+  /** @param {string} id @param {Set<string>} ends */
+  #forgetTab(id, ends) {
     this.#led.delete(id);
-    for (const end of ends) board.detach(end);
+    for (const end of ends) this.#boardOf(end)?.detach(end);
   }
 }

@@ -89,7 +89,7 @@ export class Chat {
       token,
       figures: this.#figures,
       hooks: {
-        onLive: (welcome) => this.#live(welcome),
+        onLive: (welcome, goesOn) => this.#live(welcome, goesOn),
         onDown: () => this.#open.forEach((room) => room.detach()),
         onFrame: (frame) => this.#take(frame),
         onClosed: () => {
@@ -244,13 +244,14 @@ export class Chat {
     return room;
   }
 
-  /** @param {any} welcome */
-  #live(welcome) {
+  /** @param {any} welcome @param {boolean} goesOn @returns {Promise<unknown>} */
+  #live(welcome, goesOn) {
     if (welcome.session) this.#identify(welcome.session);
-    this.#connection.request({ type: "watch" }).catch(() => {});
-    for (const room of this.#open.values()) room.attach();
+    const watching = this.#connection.request({ type: "watch" });
+    const attached = [...this.#open.values()].map((room) => room.attach(goesOn));
     // Rooms lost while nobody watched are in no frame.
-    if (this.rooms.wanted) this.rooms.load().catch(() => {});
+    if (this.rooms.wanted && !goesOn) this.rooms.load().catch(() => {});
+    return Promise.allSettled([watching, ...attached]);
   }
 
   /** @param {Session} session */
@@ -286,6 +287,7 @@ export class Chat {
       http: this.#http,
       kept: this.#kept,
       isLive: () => connection.isLive,
+      way: () => connection.way,
       request: (frame, onReply) => connection.request(frame, onReply),
       send: (frame) => connection.send(frame),
       myId: () => this.#session?.user.id ?? null,

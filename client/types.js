@@ -187,6 +187,7 @@
  * @property {Environment} env
  * @property {import("./http.js").Http} http
  * @property {() => boolean} isLive
+ * @property {() => object|null} way  the live socket, by which one may tell it from the next
  * @property {(frame: object, onReply?: (reply: any) => void) => Promise<any>} request  over the socket only
  * @property {(frame: object) => void} send             over the socket only; nothing when there is none
  * @property {(frame: object, method: string, path: string, body?: object) => Promise<any>} perform

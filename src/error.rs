@@ -116,6 +116,9 @@ pub enum Error {
         #[source]
         source: std::sync::Arc<Cause>,
     },
+    /// This instance takes nobody more who stays.
+    #[error("this instance is about to stop; come back, and another one answers")]
+    Stopping,
     /// A fault of the service.
     #[error("an unexpected fault; the request id finds it in the service's log")]
     Internal {
@@ -210,7 +213,7 @@ impl Error {
             Self::QuotaExceeded { .. } => "quota_exceeded",
             Self::SlowMode { .. } => "slow_mode",
             Self::RateLimited { .. } => "rate_limited",
-            Self::Unavailable { .. } => "unavailable",
+            Self::Unavailable { .. } | Self::Stopping => "unavailable",
             Self::Internal { .. } => "internal",
         }
     }
@@ -219,7 +222,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::SlowMode { retry_after } => Some(*retry_after),
-            Self::Unavailable { .. } => Some(Duration::from_secs(1)),
+            Self::Unavailable { .. } | Self::Stopping => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

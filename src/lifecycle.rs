@@ -1,20 +1,28 @@
-//! The life of the process: tracked tasks, and a stop that waits for them. Knows nothing of chat.
+//! The life of the process: tracked tasks, and a stop that waits for them. First it drains: who stays for long is asked
+//! to go elsewhere, everything else goes on. Then it stops: tasks end. Knows nothing of chat.
+
+mod drain;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
+
+use drain::Drain;
+pub use drain::{Drained, Guest, Turn};
 
 /// Starts tasks, and stops them.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
-    draining: CancellationToken,
+    drain: Arc<Drain>,
+    stopping: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -50,9 +58,9 @@ impl Lifecycle {
         name: &'static str,
         task: impl Fn() -> F + Send + 'static,
     ) {
-        let draining = self.draining.clone();
+        let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
-            while !draining.is_cancelled() {
+            while !stopping.is_cancelled() {
                 if AssertUnwindSafe(task()).catch_unwind().await.is_ok() {
                     return;
                 }
@@ -61,19 +69,37 @@ impl Lifecycle {
         });
     }
 
-    /// Resolves once the service begins to stop.
-    pub async fn draining(&self) {
-        self.draining.cancelled().await;
+    /// One more who stays for long, and is asked to go when the service drains; nobody once it does.
+    pub fn guest(&self) -> Option<Guest> {
+        self.drain.guest()
     }
 
-    /// Whether the service has begun to stop.
+    /// Whether the service drains, or stops: whoever comes is to go elsewhere next time.
     pub fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+        self.drain.has_begun()
     }
 
-    /// Begins to stop.
-    pub fn drain(&self) {
-        self.draining.cancel();
+    /// Asks everyone who stays to go, each in their turn, and waits until they have, at most this long.
+    pub async fn drain(&self, longest: Duration) -> Drained {
+        let plan = self.drain.begin(longest);
+        tracing::info!(takes = ?plan.takes(), "whoever is here is asked to go elsewhere");
+        self.drain.wait(plan).await
+    }
+
+    /// Resolves once the service stops.
+    pub fn stopping(&self) -> WaitForCancellationFuture<'_> {
+        self.stopping.cancelled()
+    }
+
+    /// Whether the service stops.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Stops: tasks end as soon as they can.
+    pub fn stop(&self) {
+        self.drain.begin(Duration::ZERO);
+        self.stopping.cancel();
         self.tasks.close();
     }
 

@@ -1,5 +1,5 @@
 //! The command: arguments, then the server until a signal or what else an operator asks for, then an exit code
-//! (2: a setting, 1: another failure).
+//! (2: a setting, 3: a stop that cut something off, 1: another failure).
 
 use std::pin::pin;
 use std::process::ExitCode;
@@ -28,18 +28,22 @@ async fn main() -> ExitCode {
     }
     let done = match config.command.clone() {
         None | Some(Command::Serve) => serve(config).await.map_err(Failure::from),
-        Some(command) => operator::run(&config, command).await,
+        Some(command) => {
+            operator::run(&config, command).await.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
     };
     traces.stop().await;
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("{failure}");
             ExitCode::from(failure.exit_code())
         }
     }
 }
+
+/// What a stop ends with that did not wait for all that was begun.
+const CUT: u8 = 3;
 
 /// Begins to log; a service that has a collector is traced as well.
 fn start_telemetry(config: &Config) -> Result<Traces, ConfigError> {
@@ -48,16 +52,16 @@ fn start_telemetry(config: &Config) -> Result<Traces, ConfigError> {
     telemetry::start(&config.rust_log, config.log_format, recording.as_ref())
 }
 
-/// Serves until a signal; returns whether all that was begun has ended.
+/// Serves until a signal; a second one cuts off what the stop would wait for.
 #[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
-async fn serve(config: Config) -> Result<bool, StartError> {
+async fn serve(config: Config) -> Result<ExitCode, StartError> {
     let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
     let connections = config.limits.max_connections;
     // Before there is anything to stop: whoever hears that it is ready may stop it at once.
     let mut stop_signal = StopSignal::listen().map_err(StartError::Signals)?;
     let server = tokio::select! {
         server = Server::start_on(config::passed_listener()?, config) => server?,
-        () = stop_signal.received() => return Ok(true),
+        () = stop_signal.received() => return Ok(ExitCode::SUCCESS),
     };
     lifecycle::take_open_files(connections);
     println!("Tidings is listening on {}", server.url());
@@ -67,15 +71,17 @@ async fn serve(config: Config) -> Result<bool, StartError> {
         () = systemd.watch(|| server.is_alive()) => {}
     }
     tracing::info!("stopping");
-    systemd.stopping();
+    systemd.stopping(server.longest_stop());
     let mut stop = pin!(server.shut_down());
     let ended = tokio::select! {
         ended = &mut stop => ended,
         // A stop has a deadline of its own, and accepts nothing any more.
         () = systemd.watch(async || true) => stop.await,
+        () = stop_signal.received() => false,
     };
     if !ended {
         eprintln!("Stopped, but some work did not end in time and was cut off.");
+        return Ok(ExitCode::from(CUT));
     }
-    Ok(ended)
+    Ok(ExitCode::SUCCESS)
 }

@@ -166,7 +166,7 @@ impl Redis {
         loop {
             tokio::select! {
                 // The connection stays: what is being written is still to be published.
-                () = lifecycle.draining() => return,
+                () = lifecycle.stopping() => return,
                 error = errors.recv() => match error {
                     Ok((error, _)) if !error.is_cluster() => self.failed(Area::Connection, &error),
                     Ok(_) | Err(RecvError::Lagged(_)) => {}

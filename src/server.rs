@@ -17,7 +17,7 @@ use crate::chat::{Chat, Keeping, Most, Parts};
 use crate::config::{Config, ConfigError, HookFailure, Identity, RetentionSettings, RoomCreate, Switch};
 use crate::error::Error;
 use crate::http;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Drained, Lifecycle};
 use crate::limits::{self, Connections, Limits, TrustedProxies};
 use crate::model::message::METADATA_BYTES;
 use crate::model::{History, Retention, RoomId};
@@ -34,8 +34,10 @@ use watching::Watching;
 const LOBBY: &str = "lobby";
 /// How long a start waits for the bus.
 const BUS: Duration = Duration::from_secs(1);
-/// How long a stop waits for what is running.
+/// How long a stop waits for what is running, once clients have gone.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the database may take to close; a file then is left as after a crash, which costs the next start a moment.
+const CLOSING: Duration = Duration::from_secs(3);
 /// Longest frame from a client, in bytes, as long as that fits the longest message.
 const FRAME_BYTES: usize = 64 << 10;
 /// Bytes a character can take in JSON: two escapes of six.
@@ -81,6 +83,7 @@ pub struct Server {
     store: Store,
     accepting: JoinHandle<Option<()>>,
     longest_look: Duration,
+    drain: Duration,
 }
 
 impl Server {
@@ -99,7 +102,7 @@ impl Server {
         config.check()?;
         let identity = config.identity()?;
         let address = SocketAddr::new(config.host(&identity), config.port);
-        let longest_look = longest_look(&config);
+        let (longest_look, drain) = (longest_look(&config), Duration::from_secs(config.drain_seconds));
         let keys = keys(&config, &identity)?;
         let redis = redis(&config)?;
         let screen = screen(&config)?;
@@ -168,7 +171,7 @@ impl Server {
         };
         let address = listener.local_addr().map_err(StartError::Passed)?;
         let accepting = serve(listener, site, door, &lifecycle);
-        Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store, accepting, longest_look })
+        Ok(Self { address, metrics, base_path: config.base_path, lifecycle, store, accepting, longest_look, drain })
     }
 
     /// Where it listens.
@@ -197,12 +200,20 @@ impl Server {
         matches!(answered, Ok(Ok(Some(_)))) && !self.accepting.is_finished()
     }
 
-    /// Stops: no new connections, every socket told to come back, running writes finished, the database closed.
-    /// Returns whether all of it ended in time.
+    /// The longest that [`shut_down`](Self::shut_down) takes, with something to spare for the database's end.
+    pub fn longest_stop(&self) -> Duration {
+        self.drain + 2 * PATIENCE
+    }
+
+    /// Stops: no new sockets, those there are told when to come back, and served until they have gone; then no connections
+    /// at all, running writes finished, the database closed. Returns whether all of it ended in time.
     pub async fn shut_down(self) -> bool {
-        self.lifecycle.drain();
+        let Drained { guests, shown_out, left } = self.lifecycle.drain(self.drain).await;
+        self.lifecycle.stop();
         let ended = self.lifecycle.ended(PATIENCE).await;
-        self.store.close().await;
+        let ended = tokio::time::timeout(CLOSING, self.store.close()).await.is_ok() && ended;
+        let gone = guests.saturating_sub(shown_out + left);
+        tracing::info!(gone, closed = shown_out + left, cut = !ended, "stopped");
         ended
     }
 }

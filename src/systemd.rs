@@ -42,9 +42,9 @@ impl Systemd {
         self.tell(&format!("READY=1\nSTATUS=Listening on {url}"));
     }
 
-    /// It has begun to stop.
-    pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=Stopping");
+    /// It has begun to stop, which may take this long: more than the unit allows, if that is what was set.
+    pub fn stopping(&self, longest: Duration) {
+        self.tell(&format!("STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC={}", longest.as_micros()));
     }
 
     /// Tells again and again that the service is alive, for as long as it is. Never ends.
@@ -132,8 +132,9 @@ mod tests {
         drop(tokio::time::timeout(60 * LOOK, systemd.watch(std::future::pending::<bool>)).await);
         assert_eq!(told(&heard), [""; 0], "nor while it cannot be told");
         systemd.ready("here");
-        systemd.stopping();
-        assert_eq!(told(&heard), ["READY=1\nSTATUS=Listening on here", "STOPPING=1\nSTATUS=Stopping"]);
+        systemd.stopping(Duration::from_secs(40));
+        let stopping = "STOPPING=1\nSTATUS=Stopping\nEXTEND_TIMEOUT_USEC=40000000";
+        assert_eq!(told(&heard), ["READY=1\nSTATUS=Listening on here", stopping]);
     }
 
     #[test]
@@ -148,6 +149,6 @@ mod tests {
         let systemd = Systemd::new(&Supervisor::default(), LOOK).expect("nothing to open");
         systemd.ready("here");
         let gone = Supervisor { socket: Some("/no/such/socket".into()), watchdog: None };
-        Systemd::new(&gone, LOOK).expect("it may come").stopping();
+        Systemd::new(&gone, LOOK).expect("it may come").stopping(LOOK);
     }
 }

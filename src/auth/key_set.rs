@@ -157,7 +157,7 @@ impl KeySet {
             let (set, life) = (set.clone(), life.clone());
             async move {
                 tokio::select! {
-                    () = life.draining() => {}
+                    () = life.stopping() => {}
                     () = set.keep(|| set.source.clone().fetch()) => {}
                 }
             }

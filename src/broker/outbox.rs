@@ -102,7 +102,7 @@ async fn run(waiting: Arc<Mutex<mpsc::Receiver<Outgoing>>>, redis: Redis, lifecy
         let taken = tokio::select! {
             biased;
             taken = waiting.recv_many(&mut round, ROUND) => taken,
-            () = lifecycle.draining(), if !stopping => {
+            () = lifecycle.stopping(), if !stopping => {
                 stopping = true;
                 continue;
             }

@@ -210,7 +210,7 @@ impl Shared {
         let mut rounds: u32 = 0;
         loop {
             tokio::select! {
-                () = lifecycle.draining() => return,
+                () = lifecycle.stopping() => return,
                 event = connected.recv() => if !matches!(event, Err(RecvError::Closed)) {
                     self.renew(true);
                     self.subscribe_all().await;

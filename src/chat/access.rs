@@ -222,7 +222,7 @@ impl Chat {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for turn in 0_u64.. {
             let due = tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 () = self.0.access.hint.notified() => true,
                 _ = tick.tick() => turn.is_multiple_of(TICKS) || !self.0.broker.is_proven(),
             };

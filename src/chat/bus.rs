@@ -83,7 +83,7 @@ impl Chat {
     pub(super) async fn listen(self) {
         loop {
             let heard = tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 heard = self.0.broker.hear() => heard,
             };
             match heard {

@@ -146,6 +146,8 @@ pub struct Most {
 /// How the service is, for whoever runs it.
 #[derive(Debug)]
 pub struct Readiness {
+    /// Whether it is about to stop, and should be sent nobody more.
+    pub stops: bool,
     /// What is wrong with the database; without it nothing can be served.
     pub database: Option<String>,
     /// How the bus between instances is.
@@ -227,6 +229,7 @@ impl Chat {
     /// How the service is.
     pub async fn readiness(&self) -> Readiness {
         Readiness {
+            stops: self.0.lifecycle.is_draining(),
             database: self.0.store.ping().await.err().map(|error| error.chain()),
             bus: self.0.broker.status(),
             redis: self.0.redis.as_ref().and_then(Redis::fault),
@@ -272,7 +275,7 @@ impl Chat {
         let mut tick = tokio::time::interval(SWEEP);
         loop {
             tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 now = tick.tick() => {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();

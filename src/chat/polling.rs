@@ -11,6 +11,7 @@ use super::{Cached, Chat};
 use crate::broker::Bucket;
 use crate::error::{Error, Result};
 use crate::hub::{Ending, Entered, ListSubscription, Reader, UserFeed};
+use crate::lifecycle::Guest;
 use crate::model::{Caller, History, Meta, QuotaUse, RoomId, Timestamp, UserId};
 use crate::telemetry::Open;
 
@@ -53,6 +54,9 @@ pub struct NamedMeta {
 struct Held {
     until: Instant,
     reader: Arc<Reader>,
+    guest: Guest,
+    /// Whether it was asked to go, because the instance stops.
+    was_called: bool,
     _entered: Entered,
     _open: Open,
 }
@@ -69,7 +73,7 @@ impl Chat {
     /// Meta of a room. With a tag and a time to wait: held until it is another, or the time is over.
     pub async fn meta(&self, caller: &Caller, room: &RoomId, tag: Option<&str>, wait: Duration) -> Result<NamedMeta> {
         let user = &caller.id;
-        let held = self.hold(caller, wait, tag)?;
+        let mut held = self.hold(caller, wait, tag)?;
         // Registered before looking, so that nothing passes between looking and waiting: neither a change of the room
         // nor one of the user's position in it.
         let _subscriptions = match &held {
@@ -95,7 +99,7 @@ impl Chat {
             }
             let meta = Meta { history: Some(history), quota, ..Meta::new(&followed.head, last_read_seq) };
             let answer = NamedMeta { meta, etag, cached: followed.cached };
-            if tag != Some(&answer.etag) || self.is_over(held.as_ref()).await? {
+            if tag != Some(&answer.etag) || is_over(held.as_mut()).await? {
                 answer.cached.count("meta");
                 return Ok(answer);
             }
@@ -111,7 +115,7 @@ impl Chat {
         wait: Duration,
     ) -> Result<ListMeta> {
         let user = &caller.id;
-        let held = self.hold(caller, wait, tag)?;
+        let mut held = self.hold(caller, wait, tag)?;
         let _subscription = match &held {
             Some(Held { reader, .. }) => Some(self.list(user).await?.subscribe(reader)),
             None => None,
@@ -126,7 +130,7 @@ impl Chat {
                 self.check_now(&feed.rooms(), &feed).await?;
                 continue;
             }
-            if tag != Some(list.etag().as_str()) || self.is_over(held.as_ref()).await? {
+            if tag != Some(list.etag().as_str()) || is_over(held.as_mut()).await? {
                 list.cached.count("meta");
                 return Ok(list);
             }
@@ -135,33 +139,17 @@ impl Chat {
 
     /// Holds a poll, if it is to be held: not beyond the end of its token.
     fn hold(&self, caller: &Caller, wait: Duration, tag: Option<&str>) -> Result<Option<Held>> {
-        if tag.is_none() || wait.is_zero() || self.0.lifecycle.is_draining() {
+        if tag.is_none() || wait.is_zero() {
             return Ok(None);
         }
+        let Some(guest) = self.0.lifecycle.guest() else { return Ok(None) };
         let left = caller.expires_at().0.saturating_sub(Timestamp::now().0);
         let left = Duration::from_micros(u64::try_from(left).unwrap_or(0));
         let until = Instant::now() + wait.min(LONGEST_WAIT).min(left);
         let reader = Arc::new(Reader::of_poll(caller));
         let entered = self.enter(&reader, caller)?;
-        Ok(Some(Held { until, reader, _entered: entered, _open: Open::count(|counting| &counting.polls_held) }))
-    }
-
-    /// Waits until something moved, and says whether the time is over or the service stops. Fails if the caller's
-    /// access has ended.
-    async fn is_over(&self, held: Option<&Held>) -> Result<bool> {
-        let Some(Held { until, reader, .. }) = held else { return Ok(true) };
-        let over = tokio::select! {
-            woken = timeout_at(*until, reader.woken()) => woken.is_err(),
-            () = self.0.lifecycle.draining() => true,
-        };
-        reader.take();
-        reader.take_list();
-        match reader.ending() {
-            Some(Ending::Revoked) => Err(Error::TokenRevoked),
-            Some(Ending::Suspended) => Err(Error::Suspended),
-            Some(Ending::Disconnected) => Ok(true),
-            Some(Ending::HistoryChanged) | None => Ok(over),
-        }
+        let open = Open::count(|counting| &counting.polls_held);
+        Ok(Some(Held { until, reader, guest, was_called: false, _entered: entered, _open: open }))
     }
 
     async fn list_now(&self, user: &UserId, named: Option<&[RoomId]>) -> Result<ListMeta> {
@@ -249,6 +237,29 @@ impl Chat {
     /// Meta of rooms of a watched list, and those that are no longer in it.
     pub async fn listed(&self, user: &UserId, rooms: Option<&[RoomId]>) -> Result<ListMeta> {
         self.list_now(user, rooms).await
+    }
+}
+
+/// Waits until something moved, and says whether the time is over: that of the poll, or its turn to go when the service
+/// drains. Fails if the caller's access has ended.
+async fn is_over(held: Option<&mut Held>) -> Result<bool> {
+    let Some(Held { until, reader, guest, was_called, .. }) = held else { return Ok(true) };
+    let over = loop {
+        tokio::select! {
+            woken = timeout_at(*until, reader.woken()) => break woken.is_err(),
+            () = guest.called(), if !*was_called => {
+                *was_called = true;
+                *until = guest.turn().moment.min(*until);
+            }
+        }
+    };
+    reader.take();
+    reader.take_list();
+    match reader.ending() {
+        Some(Ending::Revoked) => Err(Error::TokenRevoked),
+        Some(Ending::Suspended) => Err(Error::Suspended),
+        Some(Ending::Disconnected) => Ok(true),
+        Some(Ending::HistoryChanged) | None => Ok(over),
     }
 }
 

@@ -42,7 +42,7 @@ impl Chat {
         loop {
             let touched = self.0.hub.touched();
             tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 () = touched.woken() => {}
                 _ = look.tick() => {}
             }

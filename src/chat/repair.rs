@@ -31,14 +31,14 @@ impl Chat {
             if cause == Cause::Hole {
                 tokio::time::sleep(NEIGHBOUR).await;
             }
-            while log.behind().is_some() && !self.0.lifecycle.is_draining() {
+            while log.behind().is_some() && !self.0.lifecycle.is_stopping() {
                 if let Err(error) = self.read_on(log, cause).await {
                     tracing::warn!(room.id = %log.id(), error = error.chain(), "could not read what is missing; trying again");
                     tokio::time::sleep(AGAIN).await;
                 }
             }
             log.end_repair();
-            if self.0.lifecycle.is_draining() {
+            if self.0.lifecycle.is_stopping() {
                 return;
             }
         }

@@ -47,7 +47,7 @@ impl Chat {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 _ = tick.tick() => {}
             }
             let done = match self.0.store.begin_retention(Timestamp::now(), every).await {

@@ -33,7 +33,7 @@ impl Chat {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         for turn in 0.. {
             tokio::select! {
-                () = self.0.lifecycle.draining() => return,
+                () = self.0.lifecycle.stopping() => return,
                 _ = tick.tick() => {}
                 () = self.0.look.notified() => {}
             }

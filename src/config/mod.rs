@@ -127,6 +127,10 @@ pub struct Config {
     #[arg(long, env = "HEAD_SECONDS", default_value_t = 75, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub head_seconds: u64,
 
+    /// Seconds in which a stop sends clients elsewhere, one after the other; few take less, and 0 takes none
+    #[arg(long, env = "DRAIN_SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub drain_seconds: u64,
+
     /// Who may make rooms: users, or only the application and its administrators, by /api/admin
     #[arg(long, env = "ROOM_CREATE", default_value = "users", value_name = "users|service")]
     pub room_create: RoomCreate,

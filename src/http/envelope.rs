@@ -300,7 +300,7 @@ mod tests {
         assert!(to_a_page.contains("access-control-allow-origin: https://app.example.com"), "{to_a_page}");
         let answer = get(address, "/works", "").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("true"), "{answer}");
-        lifecycle.drain();
+        lifecycle.stop();
         assert!(lifecycle.ended(Duration::from_secs(5)).await);
     }
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -70,19 +72,24 @@ pub fn take_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// Serves until the service stops. Connections are tasks of their own, and the stop waits for those too. A connection
-/// on which no whole head arrives within `door.head` is closed, also one that waits for a further request: a proxy in front
-/// should give up its idle connections first, or a request of it meets a closing one.
+/// Serves until the service stops; while it drains, each connection ends with its next answer. Connections are tasks of
+/// their own, and the stop waits for those too. A connection on which no whole head arrives within `door.head` is closed,
+/// also one that waits for a further request: a proxy in front should give up its idle connections first, or a request
+/// of it meets a closing one.
 pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Lifecycle) {
     let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS as usize));
-    loop {
+    let mut last = BACKLOG;
+    while last > 0 {
+        // Those who wait already when it stops are let in: nobody else would answer them.
+        last -= i32::from(lifecycle.is_stopping());
         let accept = async {
             let place = places.clone().acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
+            biased;
             accepted = accept => accepted,
-            () = lifecycle.draining() => return,
+            () = lifecycle.stopping() => return,
         };
         match accepted {
             Ok((stream, from)) => {
@@ -117,17 +124,25 @@ async fn serve_connection(stream: TcpStream, peer: Peer, site: Site, head: Durat
     }
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(64 << 10);
+    let draining = &lifecycle;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer);
         let answering = site.clone().answer(request);
-        async { Ok::<_, Infallible>(answering.await) }
+        async move {
+            let mut response = answering.await;
+            // Not cut while it is idle: a request may be on its way, and this one was answered.
+            if draining.is_draining() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        () = lifecycle.draining() => {
+        () = lifecycle.stopping() => {
             // The request under way is answered; no further one is read.
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(LAST, connection).await {

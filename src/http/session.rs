@@ -55,7 +55,10 @@ pub(super) async fn healthz() -> impl IntoResponse {
 
 /// `GET /readyz`: it can serve, and how well.
 pub(super) async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
-    let Readiness { database, bus, redis } = state.chat.readiness().await;
+    let Readiness { stops, database, bus, redis } = state.chat.readiness().await;
+    if stops {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "stopping" })));
+    }
     if let Some(database) = database {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "not_ready", "database": database })));
     }

@@ -53,7 +53,7 @@ async fn keep(handles: &'static Handles, lifecycle: Lifecycle) {
     let mut tick = tokio::time::interval(telemetry::UPKEEP);
     loop {
         tokio::select! {
-            () = lifecycle.draining() => return,
+            () = lifecycle.stopping() => return,
             _ = tick.tick() => handles.upkeep(),
         }
     }

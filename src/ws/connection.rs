@@ -16,6 +16,7 @@ use super::{AsWho, Context, Presented, counting};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
 use crate::hub::{Entered, ListSubscription, Reader, Subscription};
+use crate::lifecycle::Guest;
 use crate::limits::FrameBucket;
 use crate::model::{Caller, RoomId, Session, Timestamp};
 use crate::protocol::{ClientFrame, Close, Frame, FrameId, ServerFrame, decode};
@@ -27,8 +28,6 @@ const WARNING: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(30);
 /// Frames refused, beyond those let through since, after which a connection is closed.
 const REFUSALS: u32 = 200;
-/// The longest a client is told to wait before it comes back from a stop.
-const SPREAD_MS: u64 = 3000;
 
 /// The room list the connection watches.
 pub(super) struct Watched {
@@ -62,17 +61,24 @@ pub(super) struct Connection<'a> {
     heard: Instant,
     pinged: Instant,
     warned: bool,
+    /// When it has to be gone, because the instance stops.
+    leaves: Option<Instant>,
 }
 
 /// Serves a connection to its end; returns how to close it, nothing if the peer is gone.
-pub(super) async fn run(context: &Context, socket: &mut Socket, presented: Box<Presented>) -> Option<Close> {
+pub(super) async fn run(
+    context: &Context,
+    guest: &Guest,
+    socket: &mut Socket,
+    presented: Box<Presented>,
+) -> Option<Close> {
     let known = tokio::select! {
         known = Box::pin(authenticate(context, socket, presented)) => known,
-        // Who has not said who they are is not waited for.
-        () = context.lifecycle.draining() => return Some(Close::DRAIN),
+        // Who has not said who they are by then is not waited for.
+        () = context.lifecycle.stopping() => return Some(Close::DRAIN),
     };
     match known {
-        Ok(known) => Connection::welcome(context, *known).serve(socket).await,
+        Ok(known) => Connection::welcome(context, *known).serve(guest, socket).await,
         Err(close) => close,
     }
 }
@@ -180,10 +186,11 @@ impl<'a> Connection<'a> {
             heard: Instant::now(),
             pinged: Instant::now(),
             warned: false,
+            leaves: None,
         }
     }
 
-    async fn serve(&mut self, socket: &mut Socket) -> Option<Close> {
+    async fn serve(&mut self, guest: &Guest, socket: &mut Socket) -> Option<Close> {
         let lifecycle = &self.context.lifecycle;
         let reader = self.reader.clone();
         loop {
@@ -191,7 +198,7 @@ impl<'a> Connection<'a> {
             let written = tokio::select! {
                 written = self.write(socket) => written,
                 ending = reader.over() => return Some(close_of(ending)),
-                () = lifecycle.draining() => return self.drain(socket).await,
+                () = lifecycle.stopping() => return Some(Close::DRAIN),
             };
             let more = match written {
                 Ok(more) => more,
@@ -201,7 +208,13 @@ impl<'a> Connection<'a> {
             // In this order: whoever floods us with frames is still written to, one batch per frame.
             tokio::select! {
                 biased;
-                () = lifecycle.draining() => return self.drain(socket).await,
+                () = guest.called(), if self.leaves.is_none() => {
+                    let turn = guest.turn();
+                    self.leaves = Some(turn.end);
+                    let wait = turn.moment.saturating_duration_since(Instant::now());
+                    let reconnect_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    self.replies.push(ServerFrame::Drain { reconnect_in_ms }.encode());
+                }
                 ending = reader.over() => return Some(close_of(ending)),
                 incoming = socket.next() => match incoming {
                     Incoming::Alive => {
@@ -227,6 +240,9 @@ impl<'a> Connection<'a> {
                 () = sleep_until(wake_at) => {}
             }
             if let Err(close) = self.keep_time(socket) {
+                if close == Close::DRAIN {
+                    guest.shown_out();
+                }
                 return Some(close);
             }
         }
@@ -274,7 +290,7 @@ impl<'a> Connection<'a> {
         let heartbeat = self.heard.max(self.pinged) + self.context.settings.heartbeat;
         let due = self.watched.as_ref().and_then(|watched| watched.due);
         let session = self.session_ends(if self.warned { Duration::ZERO } else { WARNING + GRACE });
-        [Some(heartbeat), due, self.retry, Some(session)].into_iter().flatten().min().unwrap_or(heartbeat)
+        [Some(heartbeat), due, self.retry, Some(session), self.leaves].into_iter().flatten().min().unwrap_or(heartbeat)
     }
 
     /// So long before the last moment in which the session may be renewed.
@@ -289,6 +305,9 @@ impl<'a> Connection<'a> {
     fn keep_time(&mut self, socket: &mut Socket) -> Result<(), Close> {
         let now = Instant::now();
         let heartbeat = self.context.settings.heartbeat;
+        if self.leaves.is_some_and(|end| end <= now) {
+            return Err(Close::DRAIN);
+        }
         if now.duration_since(self.heard) >= heartbeat.mul_f32(2.5) {
             return Err(Close::HEARTBEAT_TIMEOUT);
         }
@@ -312,14 +331,5 @@ impl<'a> Connection<'a> {
         self.reader.renew(caller.credential.clone());
         self.caller = caller;
         self.warned = false;
-    }
-
-    /// Tells the client when to come back: not all at the same moment.
-    async fn drain(&mut self, socket: &mut Socket) -> Option<Close> {
-        let spread = u64::try_from(uuid::Uuid::new_v4().as_u128() % u128::from(SPREAD_MS)).unwrap_or(0);
-        socket.feed(&ServerFrame::Drain { reconnect_in_ms: spread }.encode());
-        // A peer that does not read finds out by the close.
-        drop(tokio::time::timeout(Duration::from_millis(500), socket.flush()).await);
-        Some(Close::DRAIN)
     }
 }

@@ -30,7 +30,7 @@ use crate::auth::Auth;
 use crate::auth::request::{Browsers, Token};
 use crate::chat::Chat;
 use crate::error::{Error, Result};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Guest, Lifecycle};
 use crate::limits::{Client, Connections, Place};
 use crate::model::Caller;
 use crate::protocol::{BEARER_PREFIX, Close, Limits, REQUEST_ID, SUBPROTOCOL};
@@ -78,6 +78,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 
 /// Answers the handshake (RFC 6455, section 4.2) and starts the connection's task.
 async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
+    let guest = context.lifecycle.guest().ok_or(Error::Stopping)?;
     let place = place_of(context, &request)?;
     let client = request.extensions().get::<Client>().copied();
     let headers = std::mem::take(request.headers_mut());
@@ -98,7 +99,7 @@ async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Respons
     // Tracked before the answer goes out, so that a stop in between waits for it.
     let lifecycle = context.lifecycle.clone();
     let serving = async move {
-        serve(context, on_upgrade, presented).await;
+        serve(context, on_upgrade, presented, guest).await;
         drop(place);
     };
     lifecycle.spawn_in(span, "connection", serving);
@@ -121,11 +122,11 @@ fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
 }
 
 /// Serves a connection. What happens once, before and after its life, is boxed: its task does not keep room for it.
-async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>) {
+async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>, guest: Guest) {
     let Some(mut socket) = Box::pin(take_back(on_upgrade, &context.settings)).await else { return };
     let _open = telemetry::Open::count(|counting| &counting.websockets);
     let close = if let Ok(_place) = context.places.clone().try_acquire_owned() {
-        connection::run(&context, &mut socket, presented).await
+        connection::run(&context, &guest, &mut socket, presented).await
     } else {
         telemetry::limit_hit("connections");
         Some(Close::OVERLOADED)

@@ -1,6 +1,7 @@
 /**
  * What stands between a browser and the service and does what networks do: it refuses upgrades, never answers them, takes
- * them and then swallows everything, cuts sockets. It counts what passes.
+ * them and then swallows everything, cuts sockets. It counts what passes. And it tells a page what an instance does that
+ * stops, so that one instance will do.
  */
 import { createServer, request } from "node:http";
 import { connect } from "node:net";
@@ -28,6 +29,17 @@ export class Front {
     await new Promise((resolve) => front.#server.listen(0, "127.0.0.1", resolve));
     front.url = `http://127.0.0.1:${front.#server.address().port}`;
     return front;
+  }
+
+  /** Sockets that are open. */
+  get open() {
+    return this.#sockets.size;
+  }
+
+  /** Says this to every page as if the service did: a text frame of its own, between two others. @param {object} frame */
+  tell(frame) {
+    const text = Buffer.from(JSON.stringify(frame));
+    for (const socket of this.#sockets) socket.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
   }
 
   /** Cuts every socket that is open. */

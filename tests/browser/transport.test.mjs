@@ -143,6 +143,27 @@ describe("a socket that is not to be had", { concurrency: true }, () => {
     await at.leave();
   });
 
+  test("a page that is told to move does so while messages come, ten times, and is live all along", async (t) => {
+    const at = await stage();
+    await statusIs(at, "live");
+    let written = 0;
+    for (let round = 1; round <= 10; round += 1) {
+      at.front.tell({ type: "drain", reconnectInMs: 50 });
+      for (const begin = Date.now(); at.front.asked <= round || at.front.open > 1; ) {
+        assert.ok(Date.now() - begin < DEADLINE_MS, `${at.front.asked} sockets were asked for, ${at.front.open} are open`);
+        await at.write((written += 1));
+      }
+    }
+    t.diagnostic(`${written} messages were written meanwhile`);
+    await at.write("last");
+    await shows(at, "last");
+    assert.deepEqual(await at.page.evaluate(() => window.states.map(({ status }) => status)), ["live"]);
+    assert.equal(await at.page.evaluate(() => window.chat.stats.getSnapshot().drops), 0);
+    assert.equal(at.front.asked, 11);
+    await assertSame(at);
+    await at.leave();
+  });
+
   test("from a lost socket to the first poll it takes no time that one would notice", async (t) => {
     const at = await stage();
     await statusIs(at, "live");

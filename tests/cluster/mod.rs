@@ -9,6 +9,7 @@ mod joining;
 mod presence;
 mod reading;
 mod removal;
+mod rolling;
 #[cfg(feature = "otlp")]
 mod traces;
 

@@ -4,8 +4,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use clap::Parser;
 use tempfile::tempdir;
-use tidings::server;
+use tidings::{Config, server};
 
 use super::rendered::{everything, file, list, number, one, root, settings, text, tool};
 use crate::support::{Process, database_url, program};
@@ -191,7 +192,8 @@ fn compose_starts_what_the_image_has_and_lets_it_end() {
             assert!(known.contains(setting), "{name}: {setting} is no setting");
         }
         let grace: u64 = text(&instance["stop_grace_period"]).trim_end_matches('s').parse().unwrap();
-        assert!(grace >= server::PATIENCE.as_secs() + 5, "{name}: a stop is cut off");
+        let stop = Config::parse_from(["tidings"]).drain_seconds + server::PATIENCE.as_secs();
+        assert!(grace >= stop + 5, "{name}: a stop is cut off");
         assert_eq!(instance["read_only"], true, "{name}");
         assert_eq!(list(&instance["cap_drop"]), ["ALL"], "{name}");
         assert_eq!(list(&instance["security_opt"]), ["no-new-privileges:true"], "{name}");

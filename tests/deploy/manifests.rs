@@ -204,7 +204,7 @@ fn probes_are_apart_and_a_stop_has_the_time_it_takes() {
         let pod = &deployment["spec"]["template"]["spec"];
         // Not a command: the image needs no shell for it.
         let before = number(&container["lifecycle"]["preStop"]["sleep"]["seconds"]);
-        let takes = before + server::PATIENCE.as_secs();
+        let takes = before + config.drain_seconds + server::PATIENCE.as_secs();
         assert!(number(&pod["terminationGracePeriodSeconds"]) >= takes + 10, "{overlay}: a stop may take {takes} s");
         let kept = Config::parse_from(["tidings"]).head_seconds;
         assert!(kept > 60, "{overlay}: a proxy gives up its idle connections after a minute");

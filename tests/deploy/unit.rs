@@ -95,8 +95,9 @@ fn the_unit_agrees_with_the_program() {
         }
     }
     let seconds = |directive: &str| value(&text, directive).parse::<u64>().unwrap();
-    assert!(seconds("TimeoutStopSec") > server::PATIENCE.as_secs() + 5, "a stop is cut off");
     let config = Config::parse_from(["tidings"]);
+    let stop = config.drain_seconds + server::PATIENCE.as_secs();
+    assert!(seconds("TimeoutStopSec") > stop + 5, "a stop is cut off");
     assert!(
         seconds("WatchdogSec") >= 2 * 4 * server::longest_look(&config).as_secs(),
         "it may be killed while it lives"

@@ -56,6 +56,7 @@ fn a_bad_setting_is_named_and_nothing_is_opened() {
         ("ROOMS_PER_CONNECTION", "0"),
         ("HEARTBEAT_SECONDS", "0"),
         ("AUTH_SECONDS", "61"),
+        ("DRAIN_SECONDS", "3601"),
         ("LOG_FORMAT", "xml"),
         ("RUST_LOG", "tidings=loud"),
     ] {

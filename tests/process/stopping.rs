@@ -1,13 +1,17 @@
 //! However the program ends, what it acknowledged is there afterwards, in its place.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::net::TcpListener;
 
 use super::{people, start};
-use crate::support::{Api, DEADLINE, Handshake, Process, SECRET, Socket, each, fresh_id, make_room, say, token};
+use crate::support::{
+    Api, DEADLINE, Handshake, Postgres, Process, SECRET, Socket, each, fresh_id, make_room, say, token,
+};
 
 async fn socket(address: SocketAddr, user: &str) -> Socket {
     Handshake::to(address).token(&token(user)).welcomed(user).await
@@ -52,6 +56,67 @@ async fn a_stop_by_signal_is_clean_and_everything_is_there_afterwards() {
         assert!(status.success(), "{signal}: {status} {errors}");
         assert!(!errors.contains("ERROR") && !errors.contains("panic"), "{errors}");
     }
+}
+
+#[tokio::test]
+async fn a_stop_takes_a_moment_if_somebody_is_there_and_none_if_nobody_is() {
+    let directory = tempdir().unwrap();
+    let mut took = Vec::new();
+    for is_there in [true, false] {
+        let (mut process, address) = start(&directory, &[]);
+        let open = if is_there { Some(socket(address, "ann").await) } else { None };
+        let begin = Instant::now();
+        process.signal("INT");
+        if let Some(mut open) = open {
+            assert_eq!(open.frame("drain").await["reconnectInMs"], 0, "one alone is in nobody's way");
+            assert_eq!(open.closed().await.0, 4200);
+        }
+        let (status, errors) = process.ended();
+        took.push(begin.elapsed());
+        assert!(status.success(), "{errors}");
+        let closed = format!("gone=0 closed={} cut=false", u8::from(is_there));
+        assert!(errors.contains(&closed), "no {closed} in {errors}");
+    }
+    let second = Duration::from_secs(1);
+    assert!(took[0] >= second && took[0] < 4 * second && took[1] < took[0], "{took:?}");
+}
+
+#[tokio::test]
+async fn a_second_signal_waits_for_nobody() {
+    let directory = tempdir().unwrap();
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM")] {
+        let (mut process, address) = start(&directory, &[]);
+        let mut socket = socket(address, "ann").await;
+        process.signal(first);
+        socket.frame("drain").await;
+        process.signal(second);
+        let (status, errors) = process.ended();
+        assert_eq!(status.code(), Some(3), "{errors}");
+        assert!(errors.contains("was cut off"), "{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_that_has_to_cut_something_off_says_so() {
+    let postgres = Postgres::start();
+    let database = postgres.url("postgres");
+    let environment = [("DATABASE_URL", database.as_str()), ("JWT_SECRET", SECRET), ("DATABASE_DEADLINE_MS", "60000")];
+    let mut process = Process::start(&["--host", "127.0.0.1", "--port", "0"], &environment);
+    let address = process.address();
+    let [ann] = people(address, ["ann"]).await;
+    make_room(&ann, "garden", "GROUP", &[]).await;
+    postgres.signal("STOP");
+    let unanswered = tokio::spawn(async move {
+        let body = json!({ "content": "will it be there?" });
+        ann.attempt(Method::POST, "/api/chat/rooms/garden/messages", &[], Some(&body), DEADLINE * 3).await
+    });
+    Api::new(address, None).get("/healthz").await.ok(200);
+    process.signal("TERM");
+    let (status, _, errors) = tokio::task::block_in_place(|| process.output());
+    postgres.signal("CONT");
+    assert_eq!(status.code(), Some(3), "{errors}");
+    assert!(errors.contains("cut=true") && errors.contains("was cut off"), "{errors}");
+    assert!(unanswered.await.unwrap().is_none(), "what was cut off was answered");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod asides;
 mod catch_up;
 mod closing;
 mod commands;
+mod draining;
 mod frames;
 mod identity;
 mod limits;

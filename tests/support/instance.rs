@@ -1,6 +1,7 @@
 //! An instance of the service as a program of its own, which can be killed and started again where it was.
 
 use std::net::SocketAddr;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -90,6 +91,12 @@ impl Instance {
     /// Sends it a signal, such as `STOP` and `CONT`.
     pub(crate) fn signal(&self, name: &str) {
         self.process.as_ref().expect("it runs").signal(name);
+    }
+
+    /// How it ended by itself, and what it wrote.
+    pub(crate) fn ended(&mut self) -> (ExitStatus, String) {
+        let mut process = self.process.take().expect("it runs");
+        tokio::task::block_in_place(|| process.ended())
     }
 
     /// What it wrote to its log since it was started last.
