@@ -1,12 +1,16 @@
 //! Messages: what a person may send, what the log holds, and what a SYSTEM message does to the membership.
 
 use ring::digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::room::names;
 use super::{HistoryFor, MessageId, Role, RoomId, Timestamp, UserId};
 use crate::error::{Error, Result};
+
+/// An object that the service keeps and does not read.
+pub type Object = serde_json::Map<String, serde_json::Value>;
 
 /// Longest metadata of a message or a room, in bytes of JSON.
 pub const METADATA_BYTES: usize = 4096;
@@ -34,7 +38,7 @@ names!(
 );
 
 /// One emoji under a message, the same for every reader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
     /// The emoji.
@@ -46,7 +50,7 @@ pub struct Reaction {
 }
 
 /// A message in its current state. `seq` is its place for good; `rev` is its last change.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Its id in the room.
@@ -67,11 +71,13 @@ pub struct Message {
     pub content: String,
     /// What the content is.
     pub content_type: ContentType,
-    /// What the application put beside it.
+    /// What the application put beside it; of a SYSTEM message, what happened.
+    #[schemars(with = "Option<Object>")]
     pub metadata: Option<Box<RawValue>>,
     /// The message it answers.
     pub reply_to: Option<MessageId>,
-    /// At most twenty, as [`Reaction`]s.
+    /// At most twenty.
+    #[schemars(with = "Vec<Reaction>")]
     pub reactions: Box<RawValue>,
     /// What moderation holds of it.
     pub moderation: Option<Moderation>,
@@ -205,25 +211,40 @@ pub struct Draft {
 }
 
 /// The message of a send as it is on the wire.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DraftInput {
+    /// A UUID; without one, the service makes it.
+    #[schemars(with = "Option<uuid::Uuid>")]
     id: Option<MessageId>,
+    /// What is to be said: something that can be seen, of at most `limits.messageChars` characters.
+    #[schemars(length(min = 1))]
     content: String,
+    /// TEXT, if absent, or IMAGE.
     content_type: Option<ContentType>,
+    /// The message it answers.
     reply_to: Option<MessageId>,
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What the application puts beside it: at most 4096 bytes of JSON.
+    metadata: Option<Object>,
 }
 
 /// A message of the application as it is on the wire: its own, or a member's.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostInput {
+    /// A UUID; without one, the service makes it.
+    #[schemars(with = "Option<uuid::Uuid>")]
     id: Option<MessageId>,
+    /// What is to be said.
+    #[schemars(length(min = 1))]
     content: String,
+    /// TEXT, if absent; IMAGE; or SYSTEM for a notice.
     content_type: Option<ContentType>,
+    /// The message it answers.
     reply_to: Option<MessageId>,
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What the application puts beside it: at most 4096 bytes of JSON.
+    metadata: Option<Object>,
+    /// The member in whose name it is written.
     #[serde(rename = "as")]
     member: Option<UserId>,
 }
@@ -312,7 +333,7 @@ fn is_visible(c: char) -> bool {
 }
 
 /// Metadata as it is stored: compact, keys sorted, within its size, without NUL.
-pub fn check_metadata(map: &serde_json::Map<String, serde_json::Value>) -> Result<Box<RawValue>> {
+pub fn check_metadata(map: &Object) -> Result<Box<RawValue>> {
     let raw = to_raw_value(map).map_err(|e| Error::internal("encoding metadata", e))?;
     if raw.get().len() > METADATA_BYTES {
         return Err(Error::TooLarge { what: "metadata", limit: format!("{METADATA_BYTES} bytes of JSON") });

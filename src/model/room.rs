@@ -1,13 +1,15 @@
 //! Rooms and their members.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::message::Object;
 use super::{History, Message, QuotaName, QuotaUse, RoomId, Timestamp, UserId};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
@@ -102,7 +104,7 @@ impl Member {
 }
 
 /// What a poll asks for: has anything changed?
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// Present in lists.
@@ -148,7 +150,7 @@ impl Meta {
 }
 
 /// A member as a room shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberView {
     /// Who.
@@ -164,7 +166,7 @@ pub struct MemberView {
 }
 
 /// The caller's own place in a room.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Me {
     /// Their role in the room.
@@ -174,7 +176,7 @@ pub struct Me {
 }
 
 /// A room as its members see it; `me`, `lastMessage` and `members` are absent for one who only found it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {
     /// The room.
@@ -187,6 +189,7 @@ pub struct Room {
     /// Its title.
     pub title: Option<String>,
     /// What the application keeps with it.
+    #[schemars(with = "Option<Object>")]
     pub metadata: Option<Box<serde_json::value::RawValue>>,
     /// From where members see the log.
     pub history_for: HistoryFor,
@@ -215,7 +218,7 @@ pub struct Room {
 }
 
 /// How far a member has read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadPosition {
     /// The message read last.
