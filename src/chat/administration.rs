@@ -11,7 +11,7 @@ use super::reading::{encode, limit, previous};
 use super::rooms::{TITLE_CHARS, check_key};
 use super::{Accepted, Cached, Chat, PageAnswer};
 use crate::error::{Error, Result};
-use crate::model::message::{Object, check_metadata, check_text};
+use crate::model::text::{Object, check_metadata, check_text};
 use crate::model::user::{check_name, check_picture};
 use crate::model::{
     History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Role, Room, RoomId, RoomKind, UserId,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Chat;
 use crate::error::{Error, Result};
-use crate::model::message::{Object, check_metadata, check_text};
+use crate::model::text::{Object, check_metadata, check_text};
 use crate::model::{Caller, HistoryFor, MemberView, Role, Room, RoomId, RoomKind, UserId, UserRole};
 use crate::store::{MemberChange, NewRoom, RoomCursor, RoomPatch};
 

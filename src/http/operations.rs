@@ -9,7 +9,7 @@ use crate::http::messages::{ChangedBody, NewContent, PageParameters, ReadBody, S
 use crate::http::meta::{ListPoll, Poll, RoomMetas, Unread};
 use crate::http::rooms::{Listing, OneRoom, Paging, PatchBody, Rooms};
 use crate::http::session::{DemoBody, DemoSession, Health, ReadyBody};
-use crate::model::message::Object;
+use crate::model::text::Object;
 use crate::model::{DraftInput, Meta, ReadPosition, Session};
 
 /// How one fails who is no member.
@@ -17,7 +17,7 @@ const MEMBERS_ONLY: &[&str] = &["room_not_found", "not_a_member"];
 
 /// All of them.
 pub(super) fn all() -> Vec<Operation> {
-    [people(), rooms(), messages(), news(), admin::operations(), service()].into_iter().flatten().collect()
+    [people(), rooms(), messages(), news(), admin::operations(), health()].into_iter().flatten().collect()
 }
 
 fn people() -> Vec<Operation> {
@@ -126,7 +126,7 @@ fn news() -> Vec<Operation> {
     ]
 }
 
-fn service() -> Vec<Operation> {
+fn health() -> Vec<Operation> {
     vec![
         get("/healthz", "getHealth", "Whether the process lives").answers::<Health>(200),
         get("/readyz", "getReadiness", "Whether it can serve").answers::<ReadyBody>(200).answers::<ReadyBody>(503),

@@ -11,7 +11,7 @@ use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query, present};
 use crate::chat::{RoomCursor, RoomInput};
 use crate::error::{Error, Result};
-use crate::model::message::Object;
+use crate::model::text::Object;
 use crate::model::{Room, RoomId, RoomKind};
 
 /// Rooms or members in a list if the caller names no number.

@@ -4,8 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::message::Object;
 use super::room::names;
+use super::text::Object;
 use super::{ContentType, Message, MessageId, RoomId, Timestamp, UserId};
 
 /// What is to become of a message that is not written yet.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::message::Object;
+use super::text::Object;
 use super::{History, Message, QuotaName, QuotaUse, RoomId, Timestamp, UserId};
 
 macro_rules! names {

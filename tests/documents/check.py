@@ -2,7 +2,7 @@
 
     check.py valid FOLDER    openapi.json and asyncapi.json in it are what they say they are
     check.py closed FOLDER   prints openapi.json with answers that may hold nothing but what it names
-    check.py heard FOLDER    reads what was said, one JSON object a line, and prints what the documents do not tell
+    check.py heard FOLDER    what was said, which is in it, one JSON object a line, is what the documents tell
 
 The documents leave their objects open, because clients ignore what they do not know. Here nothing is ignored.
 """
@@ -15,12 +15,14 @@ import sys
 
 import jsonschema
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from referencing import Registry
-from referencing.jsonschema import DRAFT7, DRAFT202012
 
 HERE = pathlib.Path(__file__).parent
 ASYNCAPI = HERE / "node_modules/@asyncapi/specs/schemas/3.0.0.json"
 METHODS = {"get", "put", "post", "patch", "delete"}
+
+
+def read(folder, name):
+    return json.loads((pathlib.Path(folder) / name).read_text())
 
 
 def closed(schema):
@@ -57,10 +59,9 @@ def with_closed_answers(openapi):
 class Book:
     """A document's schemas."""
 
-    def __init__(self, document, specification, validator):
+    def __init__(self, document, validator):
         self.document = with_closed(document)
         self.validator = validator
-        self.registry = Registry().with_resource("", specification.create_resource(self.document))
 
     def resolve(self, part):
         while isinstance(part, dict) and "$ref" in part:
@@ -71,16 +72,16 @@ class Book:
         return part
 
     def complaints(self, schema, value):
-        checker = self.validator.FORMAT_CHECKER
-        errors = self.validator(closed(schema), registry=self.registry, format_checker=checker).iter_errors(value)
+        # What it refers to, it refers to in its own document.
+        whole = {**closed(schema), "components": self.document["components"]}
+        errors = self.validator(whole, format_checker=self.validator.FORMAT_CHECKER).iter_errors(value)
         return [f"at {error.json_path}: {error.message[:300]}" for error in errors]
 
 
 class Documents:
     def __init__(self, folder):
-        read = lambda name: json.loads((pathlib.Path(folder) / name).read_text())
-        self.calls = Book(read("openapi.json"), DRAFT202012, jsonschema.Draft202012Validator)
-        self.socket = Book(read("asyncapi.json"), DRAFT7, jsonschema.Draft7Validator)
+        self.calls = Book(read(folder, "openapi.json"), jsonschema.Draft202012Validator)
+        self.socket = Book(read(folder, "asyncapi.json"), jsonschema.Draft7Validator)
 
     def operation(self, method, path):
         path = path.split("?")[0]
@@ -133,12 +134,11 @@ class Documents:
 
 def valid(folder):
     documents = Documents(folder)
-    findings = [f"openapi.json: {error.message[:300]}" for error in OpenAPIV31SpecValidator(documents.calls.document).iter_errors()]
-    standard = json.loads(ASYNCAPI.read_text())
-    asyncapi = json.loads((pathlib.Path(folder) / "asyncapi.json").read_text())
-    errors = jsonschema.Draft7Validator(standard).iter_errors(asyncapi)
+    openapi, asyncapi = read(folder, "openapi.json"), read(folder, "asyncapi.json")
+    findings = [f"openapi.json: {error.message[:300]}" for error in OpenAPIV31SpecValidator(openapi).iter_errors()]
+    errors = jsonschema.Draft7Validator(json.loads(ASYNCAPI.read_text())).iter_errors(asyncapi)
     findings += [f"asyncapi.json: at {error.json_path}: {error.message[:300]}" for error in errors]
-    for name, message in asyncapi["components"]["messages"].items():
+    for message in asyncapi["components"]["messages"].values():
         jsonschema.Draft7Validator.check_schema(message["payload"])
         # Refers to nothing that is not there.
         documents.socket.complaints(message["payload"], {})
@@ -147,7 +147,7 @@ def valid(folder):
 
 def heard(folder):
     documents, findings, seen = Documents(folder), [], 0
-    for line in sys.stdin:
+    for line in (pathlib.Path(folder) / "heard").read_text().splitlines():
         said = json.loads(line)
         seen += 1
         findings += [f"{said['at']}: {complaint}" for complaint in documents.complaints(said)]
@@ -159,7 +159,7 @@ def heard(folder):
 if __name__ == "__main__":
     command, folder = sys.argv[1:]
     if command == "closed":
-        print(json.dumps(with_closed_answers(json.loads((pathlib.Path(folder) / "openapi.json").read_text()))))
+        print(json.dumps(with_closed_answers(read(folder, "openapi.json"))))
     else:
         found = {"valid": valid, "heard": heard}[command](folder)
         print("\n".join(found))

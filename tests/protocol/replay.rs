@@ -53,7 +53,7 @@ impl Stage {
                 }
                 Step::Say { who, frame } => {
                     let frame = self.names.fill_json(frame)?;
-                    self.heard.say(&self.at, frame.clone());
+                    self.heard.say(&self.at, &frame);
                     self.socket(who)?.send(frame).await;
                 }
                 Step::Leave { who } => self.sockets.remove(who).ok_or("has no socket")?.close().await,
@@ -131,7 +131,7 @@ impl Stage {
                 frame["type"] == expected["type"] && frame.get("id") == expected_id.as_ref()
             })
             .await;
-        self.heard.frame(&self.at, frame.clone());
+        self.heard.frame(&self.at, &frame);
         self.names.fits(expected, &frame).map_err(|wrong| format!("{wrong}\n    {frame}"))
     }
 
@@ -147,7 +147,7 @@ impl Stage {
                 if !PASSING.contains(&frame["type"].as_str().unwrap_or_default()) {
                     unexplained.push(format!("{who} was sent what no example shows: {frame}"));
                 }
-                self.heard.frame("in passing", frame);
+                self.heard.frame("in passing", &frame);
             }
         }
         unexplained.extend(self.heard.complaints(&self.server).await);

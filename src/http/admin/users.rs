@@ -55,6 +55,7 @@ pub(super) struct UserBody {
     release: Set,
 }
 
+#[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
 fn partner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Partner>>, D::Error> {
     #[derive(Deserialize)]
     struct Given(#[serde(deserialize_with = "object")] Partner);

@@ -57,7 +57,7 @@ pub(super) fn document(base_path: &str) -> Value {
             "variables": { "host": { "default": "localhost:8080" } },
             "security": [{ "$ref": "#/components/securitySchemes/bearer" }, { "$ref": "#/components/securitySchemes/session" }],
         } },
-        "channels": { "socket": channel(references) },
+        "channels": { "socket": socket(&references) },
         "operations": operations(&said, &heard),
         "components": {
             "schemas": schemas.components(),
@@ -85,7 +85,7 @@ fn message(name: &str, mut payload: Value) -> Value {
     message
 }
 
-fn channel(messages: Map<String, Value>) -> Value {
+fn socket(messages: &Map<String, Value>) -> Value {
     let closes: Vec<_> = Close::ALL
         .iter()
         .map(|(close, meaning)| json!({ "code": close.code, "reason": close.reason, "description": meaning.trim() }))

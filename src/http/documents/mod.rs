@@ -18,7 +18,8 @@ use axum::response::Response;
 use ring::digest;
 use serde_json::Value;
 
-use super::files::unless_known;
+use crate::http::files::unless_known;
+use crate::http::operations;
 
 pub(super) use operation::{Operation, delete, get, patch, post, put};
 
@@ -38,7 +39,7 @@ impl From<Value> for Document {
 /// `GET /openapi.json` of a service behind this base path.
 pub(super) fn openapi(base_path: &str) -> impl Fn(HeaderMap) -> Ready<Response> + Clone + use<> {
     let base_path = base_path.to_owned();
-    answering(move || openapi::document(&super::operations::all(), &base_path))
+    answering(move || openapi::document(&operations::all(), &base_path))
 }
 
 /// `GET /asyncapi.json` of a service behind this base path.
