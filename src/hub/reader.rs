@@ -18,6 +18,8 @@ const ASIDES: usize = 64;
 pub trait Outlet: Debug + Send + Sync {
     /// Gives it whole frames.
     fn push(&self, frames: &Wire) -> Pushed;
+    /// Reads what a push is going to need, so that the processor has it at hand, and makes something of it.
+    fn touch(&self) -> usize;
     /// Takes nothing more: the reader has to end.
     fn shut(&self);
 }

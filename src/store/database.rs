@@ -9,7 +9,7 @@ use serde::Serialize;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgPool, PgRow};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Decode, Encode, Executor, Postgres, Row as _, Sqlite, Type};
+use sqlx::{AssertSqlSafe, Decode, Encode, Executor, Postgres, Row as _, Sqlite, Type};
 use tokio::time::{Instant, timeout_at};
 
 use super::{postgres, sqlite};
@@ -188,6 +188,8 @@ enum Link {
 enum State {
     /// Nothing: the next one may have it.
     Idle,
+    /// A transaction that begins along with its first statement, because each call of SQLite is two changes of thread.
+    Due,
     /// A statement or a transaction.
     Busy,
     /// A transaction in which a statement failed, or worse.
@@ -196,7 +198,7 @@ enum State {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.state != State::Idle {
+        if !matches!(self.state, State::Idle | State::Due) {
             match &mut self.link {
                 Link::Sqlite(link) => link.close_on_drop(),
                 Link::Postgres(link, _) => link.close_on_drop(),
@@ -208,12 +210,37 @@ impl Drop for Connection {
 impl Connection {
     /// Begins a statement.
     pub(super) fn query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
-        let sql = sql.into();
+        self.ask(sql.into(), "", None)
+    }
+
+    /// Begins the last statement of a transaction. With SQLite it is also its COMMIT.
+    pub(super) fn last_query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
+        let ended = matches!(self.link, Link::Sqlite(_)).then_some(State::Idle);
+        self.ask(sql.into(), "; commit", ended)
+    }
+
+    fn ask(&mut self, sql: Sql, sqlite_ends: &str, then: Option<State>) -> Query<'_> {
+        let begins = self.begins();
         let asked = match &mut self.link {
-            Link::Sqlite(link) => Asked::Sqlite(sqlx::query(sql.sqlite), link),
+            Link::Sqlite(link) => {
+                let query = match (begins, sqlite_ends) {
+                    ("", "") => sqlx::query(sql.sqlite),
+                    _ => sqlx::query(AssertSqlSafe([begins, sql.sqlite, sqlite_ends].concat())),
+                };
+                Asked::Sqlite(query, link)
+            }
             Link::Postgres(link, keep) => Asked::Postgres(sqlx::query(sql.postgres).persistent(*keep), link),
         };
-        Query { asked, state: &mut self.state, until: self.until }
+        Query { asked, then: then.unwrap_or(self.state), state: &mut self.state, until: self.until }
+    }
+
+    /// What the next statement has to begin with.
+    fn begins(&mut self) -> &'static str {
+        if self.state != State::Due {
+            return "";
+        }
+        self.state = State::Busy;
+        "begin immediate; "
     }
 
     /// What comes next may take this long.
@@ -227,12 +254,12 @@ impl Connection {
     }
 
     async fn begin(&mut self) -> Result<(), Failure> {
-        let text = match self.link {
-            Link::Sqlite(_) => "begin immediate",
-            // Whatever the database's own default is: each statement sees what was committed before it.
-            Link::Postgres(..) => "begin isolation level read committed read write",
-        };
-        self.command(text).await?;
+        if let Link::Sqlite(_) = self.link {
+            self.state = State::Due;
+            return Ok(());
+        }
+        // Whatever the database's own default is: each statement sees what was committed before it.
+        self.command("begin isolation level read committed read write").await?;
         self.state = State::Busy;
         Ok(())
     }
@@ -257,35 +284,42 @@ impl Connection {
     pub(super) fn check(&self) -> Result<()> {
         match self.state {
             State::Failed => Err(Error::internal("writing to the database", "a job went on after a failed statement")),
-            State::Idle | State::Busy => Ok(()),
+            State::Idle | State::Due | State::Busy => Ok(()),
         }
     }
 
     /// Makes the transaction last: once this returns, it is on the disk.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.check()?;
-        self.command("commit").await?;
+        // Its last statement may have done it, or there was none.
+        if self.state == State::Busy {
+            self.command("commit").await?;
+        }
         self.state = State::Idle;
         Ok(())
     }
 
     /// Undoes the whole transaction.
     pub(super) async fn roll_back(mut self) -> Result<()> {
-        self.command("rollback").await?;
+        if self.state != State::Due {
+            self.command("rollback").await?;
+        }
         self.state = State::Idle;
         Ok(())
     }
 
     /// Statements without parameters, in one round trip.
     async fn command(&mut self, text: &'static str) -> Result<(), Failure> {
+        let begins = self.begins();
         let Self { link, state, until } = self;
         let done = async {
             match link {
-                Link::Sqlite(link) => link.execute(text).await.map(drop),
+                Link::Sqlite(link) => link.execute(AssertSqlSafe([begins, text].concat())).await.map(drop),
                 Link::Postgres(link, _) => link.execute(text).await.map(drop),
             }
         };
-        watched(done, state, *until).await
+        let then = *state;
+        watched(done, state, then, *until).await
     }
 }
 
@@ -301,6 +335,8 @@ impl<'r, T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Post
 pub(super) struct Query<'c> {
     asked: Asked<'c>,
     state: &'c mut State,
+    /// What the connection is in the middle of once it has succeeded.
+    then: State,
     until: Instant,
 }
 
@@ -327,7 +363,7 @@ impl Query<'_> {
                 Asked::Postgres(query, link) => query.execute(link).await?.rows_affected(),
             })
         };
-        Ok(watched(done, self.state, self.until).await?)
+        Ok(watched(done, self.state, self.then, self.until).await?)
     }
 
     /// All rows.
@@ -338,7 +374,7 @@ impl Query<'_> {
                 Asked::Postgres(query, link) => query.fetch_all(link).await?.into_iter().map(Row::Postgres).collect(),
             })
         };
-        Ok(watched(rows, self.state, self.until).await?)
+        Ok(watched(rows, self.state, self.then, self.until).await?)
     }
 
     /// The row, if there is one.
@@ -394,6 +430,7 @@ impl From<Failure> for Error {
 async fn watched<T>(
     done: impl Future<Output = sqlx::Result<T>>,
     state: &mut State,
+    then: State,
     until: Instant,
 ) -> Result<T, Failure> {
     metrics::counter!(telemetry::QUERIES).increment(1);
@@ -402,7 +439,7 @@ async fn watched<T>(
     *state = State::Failed;
     match done {
         Ok(Ok(value)) => {
-            *state = before;
+            *state = then;
             Ok(value)
         }
         Ok(Err(error)) if is_dead(&error) => Err(Failure::Dead(error)),

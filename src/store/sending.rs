@@ -110,8 +110,17 @@ const WRITE: Sql = Sql {
          from json_array_elements(cast($3 as json))",
 };
 
+/// What comes after the sends in their transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Something else may.
+    More,
+    /// Its COMMIT, if anything was written. Until the caller commits, nothing is promised.
+    Commit,
+}
+
 /// Sends all of them, in this order. An error is the database's, and says nothing of any one of them.
-pub(super) async fn send_all(tx: &mut Connection, sends: &[&Sending]) -> Result<Vec<Result<Written>>> {
+pub(super) async fn send_all(tx: &mut Connection, sends: &[&Sending], then: Then) -> Result<Vec<Result<Written>>> {
     let given: Vec<_> =
         sends.iter().map(|send| (&send.room, &send.user, &send.draft.id, send.draft.reply_to.as_ref())).collect();
     let mut rows: Vec<Option<Row>> = sends.iter().map(|_| None).collect();
@@ -128,7 +137,7 @@ pub(super) async fn send_all(tx: &mut Connection, sends: &[&Sending]) -> Result<
             result => results.push(result),
         }
     }
-    batch.write(tx).await?;
+    batch.write(tx, then).await?;
     Ok(results)
 }
 
@@ -196,7 +205,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn write(&self, tx: &mut Connection) -> Result<()> {
+    async fn write(&self, tx: &mut Connection, then: Then) -> Result<()> {
         if self.new.is_empty() {
             return Ok(());
         }
@@ -205,7 +214,9 @@ impl<'a> Batch<'a> {
         let position = |((room, user), (seq, at)): (&(_, _), &(u64, Timestamp))| (*room, *user, *seq, at.0);
         let positions: Vec<(&RoomId, &UserId, _, _)> = self.last_sent.iter().map(position).collect();
         let messages: Vec<_> = self.new.iter().map(|(message, send)| row_of(message, send.hash)).collect();
-        tx.query(WRITE).bind(encode(&heads)?).bind(encode(&positions)?).bind(encode(&messages)?).execute().await?;
+        let is_last = then == Then::Commit && self.new.iter().all(|(_, send)| send.flag.is_none());
+        let write = if is_last { tx.last_query(WRITE) } else { tx.query(WRITE) };
+        write.bind(encode(&heads)?).bind(encode(&positions)?).bind(encode(&messages)?).execute().await?;
         for (message, send) in &self.new {
             if let Some(flag) = &send.flag {
                 open_case(tx, message, flag).await?;

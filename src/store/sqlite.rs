@@ -69,6 +69,8 @@ pub(super) fn options(url: &str) -> Result<(SqliteConnectOptions, PathBuf), Open
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(5))
         .foreign_keys(true)
+        // What undoes a part of a transaction is gone with it, and needs no file.
+        .pragma("temp_store", "memory")
         .disable_statement_logging();
     Ok((options, path))
 }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Written;
 use super::database::{Connection, Database};
-use super::sending::{Sending, send_all};
+use super::sending::{Sending, Then, send_all};
 use crate::error::{Error, Result};
 use crate::model::RoomId;
 
@@ -185,14 +185,24 @@ impl Writer {
             Lane::Free(_) => self.0.free.acquire().await.ok(),
             Lane::All | Lane::Room(_) => None,
         };
-        let mut tx = self.0.database.begin().await?;
-        if let Lane::Room(room) = lane {
-            // Before any savepoint, because to undo a part is to give back what was locked in it.
-            tx.lock_room(room).await?;
+        let mut tx = self.begin(lane).await?;
+        let only_sends = batch.iter().all(|job| job.work.as_send().is_some());
+        if only_sends {
+            match run_sends(&mut tx, batch, Then::Commit).await {
+                Ok(kept) => return if kept { tx.commit().await } else { tx.roll_back().await },
+                Err(error) => {
+                    // SQLite ends a transaction by itself when the disk is full; then all are refused for that reason.
+                    let undone = tx.roll_back().await;
+                    if batch.len() == 1 || undone.is_err() {
+                        return Err(error);
+                    }
+                    tx = self.begin(lane).await?;
+                }
+            }
         }
         let undoable = batch.len() > 1;
-        // Sends that follow each other are one part.
-        let are_sends = |a: &Job, b: &Job| a.work.as_send().is_some() && b.work.as_send().is_some();
+        // Sends that follow each other are one part, unless that has failed already.
+        let are_sends = |a: &Job, b: &Job| !only_sends && a.work.as_send().is_some() && b.work.as_send().is_some();
         let mut parts: VecDeque<&mut [Job]> = batch.chunk_by_mut(are_sends).collect();
         let (mut first, mut begun, mut kept) = (true, false, false);
         while let Some(part) = parts.pop_front() {
@@ -216,6 +226,16 @@ impl Writer {
         if kept { tx.commit().await } else { tx.roll_back().await }
     }
 
+    /// A transaction in which the lane's jobs can be done.
+    async fn begin(&self, lane: &Lane) -> Result<Connection> {
+        let mut tx = self.0.database.begin().await?;
+        if let Lane::Room(room) = lane {
+            // Before any savepoint, because to undo a part is to give back what was locked in it.
+            tx.lock_room(room).await?;
+        }
+        Ok(tx)
+    }
+
     /// Takes no more jobs, and waits for those that are queued.
     pub(super) async fn close(&self) {
         self.0.places.close();
@@ -226,12 +246,17 @@ impl Writer {
 
 /// Does a part of a batch; returns whether what it wrote is to be kept. An error says nothing of any one job.
 async fn run_part(tx: &mut Connection, part: &mut [Job]) -> Result<bool> {
-    if let [job] = part {
-        return Ok(job.work.run(tx).await);
+    match part {
+        [job] => Ok(job.work.run(tx).await),
+        sends => run_sends(tx, sends, Then::More).await,
     }
+}
+
+/// Does sends together, those for which somebody still waits.
+async fn run_sends(tx: &mut Connection, part: &mut [Job], then: Then) -> Result<bool> {
     let mut wanted: Vec<&mut Job> = part.iter_mut().filter(|job| job.work.is_wanted()).collect();
     let sends: Vec<&Sending> = wanted.iter().filter_map(|job| job.work.as_send()).collect();
-    let results = send_all(tx, &sends).await?;
+    let results = send_all(tx, &sends, then).await?;
     let mut keep = false;
     for (job, result) in wanted.iter_mut().zip(results) {
         keep |= result.is_ok();
@@ -334,7 +359,7 @@ impl Work for GivenSend {
             if !self.answer.is_wanted() {
                 return false;
             }
-            let result = match send_all(tx, &[&self.send]).await {
+            let result = match send_all(tx, &[&self.send], Then::More).await {
                 Ok(mut results) => results.pop().unwrap_or_else(|| Err(Error::internal("sending", "no result"))),
                 Err(error) => Err(error),
             };

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::SockRef;
@@ -104,6 +105,10 @@ impl hub::Outlet for Outlet {
             // Full, or gone: the reader finds out which.
             Err(_) => Pushed::No,
         }
+    }
+
+    fn touch(&self) -> usize {
+        usize::from(self.waiting.is_poisoned()) ^ usize::try_from(self.stream.as_raw_fd()).unwrap_or(0)
     }
 
     fn shut(&self) {

@@ -56,6 +56,10 @@ impl Peer {
 }
 
 impl Outlet for Peer {
+    fn touch(&self) -> usize {
+        0
+    }
+
     fn push(&self, frames: &Wire) -> Pushed {
         let mut taken = self.0.lock().unwrap();
         // Knuth's 64-bit generator: any will do.

@@ -9,9 +9,11 @@ mod pace;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::measure;
 
 pub(crate) use answers::header;
 pub(crate) use link::{Incoming, Link};
@@ -29,15 +31,18 @@ pub(crate) struct Links {
     events: Events,
     waker: Arc<Waker>,
     all: Vec<Option<Link>>,
+    /// Whether it looks again and again instead of sleeping.
+    restless: bool,
     scratch: Vec<u8>,
 }
 
 impl Links {
-    pub(crate) fn new() -> io::Result<Self> {
+    /// None yet. One that is restless has to have a core to itself; whoever sends to it then never pays for waking it up.
+    pub(crate) fn new(restless: bool) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let events = Events::with_capacity(EVENTS);
-        Ok(Self { poll, events, waker, all: Vec::new(), scratch: vec![0; SCRATCH] })
+        Ok(Self { poll, events, waker, all: Vec::new(), restless, scratch: vec![0; SCRATCH] })
     }
 
     /// What ends a wait from another thread.
@@ -84,16 +89,33 @@ impl Links {
         self.all[number] = None;
     }
 
+    fn wait(&mut self, most: Duration) -> io::Result<()> {
+        let begin = Instant::now();
+        loop {
+            let sleep = if self.restless { Duration::ZERO } else { most };
+            match self.poll.poll(&mut self.events, Some(sleep)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+                other => other?,
+            }
+            let waited = begin.elapsed();
+            if !self.events.is_empty() || waited >= most {
+                if self.restless {
+                    measure::rested(waited);
+                }
+                return Ok(());
+            }
+            // The kernel has work for this core, too, such as what a disk has done.
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits for something at most for so long, and tells all that came.
     pub(crate) fn turn(
         &mut self,
         wait: Duration,
         mut on: impl FnMut(usize, &mut Link, Incoming<'_>),
     ) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, Some(wait)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            other => other?,
-        }
+        self.wait(wait)?;
         for event in &self.events {
             let Token(number) = event.token();
             let Some(Some(link)) = self.all.get_mut(number) else { continue };

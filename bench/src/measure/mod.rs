@@ -9,5 +9,5 @@ mod statistics;
 pub(crate) use counter::counter;
 pub(crate) use histogram::Histogram;
 pub(crate) use order::{Order, Tally};
-pub(crate) use process::{Spent, Usage, memory, usage};
+pub(crate) use process::{Spent, Usage, memory, rested, usage};
 pub(crate) use statistics::Spread;

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::ops::Sub;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// What the kernel counts processor time in, each second; Linux has no other value for programs.
 const TICKS: f64 = 100.0;
@@ -83,6 +84,14 @@ fn with_descendants(processes: &[u32]) -> Vec<u32> {
     all
 }
 
+/// Nanoseconds that this process spent looking for something to do.
+static RESTED: AtomicU64 = AtomicU64::new(0);
+
+/// So long this process used a core without doing anything: it waited for something, and did not sleep meanwhile.
+pub(crate) fn rested(time: Duration) {
+    RESTED.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+}
+
 /// A look at what was used so far.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Usage {
@@ -110,7 +119,7 @@ impl Usage {
         Self {
             at: Instant::now(),
             servers: usage(servers),
-            client: process_usage("self").total,
+            client: process_usage("self").total - RESTED.load(Ordering::Relaxed) as f64 / 1e9,
             ours: usage(&[std::process::id()]).total,
             machine: busy(&fs::read_to_string("/proc/stat").unwrap_or_default()).unwrap_or(0.0),
         }

@@ -84,7 +84,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     if case.instances > 1 {
         stage.server.grow(case.instances)?;
     }
-    let mut links = Links::new()?;
+    let mut links = Links::new(options.pins().awake && case.rooms == 1)?;
     let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, case.writers)?;
     let seconds = Duration::from_secs_f64(options.seconds);
     let mut run = Run::new(case, publishers, progress);
