@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The result of everything here that can fail.
@@ -139,7 +140,7 @@ pub struct Cause {
 }
 
 /// What an error tells beside its code and detail, as fields of its own.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Details<'a> {
     /// Why moderation refuses.

@@ -2,6 +2,7 @@
 //! closes. Frames are encoded here once and shared as bytes; nothing here knows of sockets or rooms.
 
 mod close;
+mod parsing;
 mod payload;
 pub mod publication;
 mod trace;
@@ -10,13 +11,15 @@ pub mod wire;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use crate::error::{Details, Error, Result};
 use crate::model::{History, Message, ReadPosition, RoomId, Session, Timestamp, UserId};
 
 pub use close::Close;
+pub use parsing::{object, parse, parse_bytes, present};
 pub use payload::{Auth, Edit, FrameId, InRoom, OfMessage, React, Read, Send, Subscribe};
 pub use trace::{REQUEST_ID, TRACE_PARENT, TraceParent};
 pub use wire::Wire;
@@ -30,7 +33,8 @@ pub const BEARER_PREFIX: &str = "bearer.";
 pub type Frame = Utf8Bytes;
 
 /// What a client may say.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(tag = "type", rename_all = "camelCase")]
 pub enum ClientFrame {
     /// Follow a room's log from a cursor, or from its newest page.
     Subscribe(Subscribe),
@@ -117,30 +121,8 @@ pub fn decode(text: &str) -> Result<(Option<FrameId>, ClientFrame), BadFrame> {
     }
 }
 
-/// Reads JSON; an error names the field by its path.
-pub fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    parse_bytes(text.as_bytes())
-}
-
-/// Reads JSON from bytes that may not even be text.
-pub fn parse_bytes<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        Error::invalid(field, error.inner().to_string())
-    })?;
-    json.end().map_err(|error| Error::invalid("body", error.to_string()))?;
-    Ok(value)
-}
-
-/// Tells a field that is `null`, and so takes a value away, from one that is absent, and so leaves it.
-pub fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 /// What the service says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ServerFrame<'a> {
     /// Authenticated.
@@ -288,7 +270,7 @@ pub enum ServerFrame<'a> {
 }
 
 /// How a subscription begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum SubscribedStatus {
     /// Nothing was missed, or one began with the newest page.
@@ -300,7 +282,7 @@ pub enum SubscribedStatus {
 }
 
 /// Why a subscription begins anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum ResetReason {
     /// More changes were missed than `maxReplay`.
@@ -312,7 +294,7 @@ pub enum ResetReason {
 }
 
 /// A room in a `meta` frame.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomMeta {
     /// The room.
@@ -332,7 +314,7 @@ pub struct RoomMeta {
 }
 
 /// What one may do how much; part of `welcome`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Limits {
     /// Longest message, in characters.
@@ -390,6 +372,15 @@ mod tests {
         assert!(matches!(bad.error, Error::Invalid { ref field, .. } if field == "seq"), "{:?}", bad.error);
         let bad = decode(r#"{"type":"send","id":"a","roomId":"lobby","message":{"content":{}}}"#).expect_err("content");
         assert!(matches!(bad.error, Error::Invalid { ref field, .. } if field == "message.content"), "{:?}", bad.error);
+    }
+
+    #[test]
+    fn a_list_of_values_is_no_object() {
+        for list in [r#"["ping"]"#, r#"{"type":"send","id":1,"roomId":"lobby","message":[null,"hi"]}"#] {
+            assert!(decode(list).is_err(), "{list}");
+        }
+        let bad = decode(r#"{"type":"send","id":1,"roomId":"lobby","message":["hi"]}"#).expect_err("a list");
+        assert!(matches!(bad.error, Error::Invalid { ref field, .. } if field == "message"), "{:?}", bad.error);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::http;
 use crate::lifecycle::{Drained, Lifecycle};
 use crate::limits::{self, Connections, Limits, TrustedProxies};
-use crate::model::message::METADATA_BYTES;
+use crate::model::text::METADATA_BYTES;
 use crate::model::{History, Retention, RoomId};
 use crate::moderation::{Hook, HookSettings, OnFailure, Screen, WordList};
 use crate::outbound::Outbound;

@@ -10,6 +10,7 @@ mod architecture;
 mod auth;
 mod cluster;
 mod deploy;
+mod documents;
 mod faults;
 mod invariants;
 mod moderation;

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::quota::check_slow_mode;
 use super::reading::{check_position, encode, limit, previous};
 use super::rooms::{TITLE_CHARS, check_key};
 use super::{Accepted, Cached, Chat, PageAnswer};
 use crate::error::{Error, Result};
-use crate::model::message::{check_metadata, check_text};
+use crate::model::text::{Object, check_metadata, check_text};
 use crate::model::user::{check_name, check_picture};
 use crate::model::{
     History, HistoryFor, MemberView, Message, MessageId, PostInput, QuotaName, Retention, Role, Room, RoomId, RoomKind,
@@ -21,41 +21,61 @@ use crate::protocol::present;
 use crate::store::{PageQuery, WantedMember, WantedRoom};
 
 /// What a room is to be, as it is on the wire. What is absent stays; `null` takes away.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
 pub struct RoomSettings {
+    /// What kind of room it is: needed for a new one, and never another.
     #[serde(rename = "type")]
     kind: Option<RoomKind>,
+    /// What the application ties it to: 1 to 120 bytes without control characters.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1, max = 120))]
     key: Option<Option<String>>,
+    /// Its title.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1, max = 120))]
     title: Option<Option<String>>,
+    /// What the application keeps with it: at most 4096 bytes of JSON.
     #[serde(default, deserialize_with = "present")]
-    metadata: Option<Option<Map<String, Value>>>,
+    metadata: Option<Option<Object>>,
+    /// From where members see the log.
     history_for: Option<HistoryFor>,
+    /// Seconds between two messages of one member; 0: no such limit.
+    #[schemars(range(max = 3600))]
     slow_mode_seconds: Option<u32>,
+    /// The daily quota that messages in it count for.
     #[serde(default, deserialize_with = "present")]
     quota: Option<Option<QuotaName>>,
+    /// How much of its log is kept; null: as the service's settings say.
     #[serde(default, deserialize_with = "present")]
     retention: Option<Option<Retention>>,
+    /// Everyone who is to be in it.
+    #[schemars(length(max = 1000))]
     members: Option<Vec<NamedMember>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// Who is to be in a room, and as what.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NamedMember {
+    /// Who.
     user_id: UserId,
     #[serde(flatten)]
     input: MemberInput,
 }
 
 /// What a member is to be, as it is on the wire.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberInput {
+    /// Their role; absent: as it is, and MEMBER for who is new.
     role: Option<Role>,
+    /// Their name, should they not be known yet.
+    #[schemars(length(min = 1, max = 80))]
     name: Option<String>,
+    /// Their picture, should they not be known yet.
+    #[schemars(length(min = 1, max = 2048))]
     avatar_url: Option<String>,
 }
 

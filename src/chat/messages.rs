@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Chat;
 use super::moderation::Looked;
 use crate::error::Result;
-use crate::model::message::{check_emoji, check_text};
+use crate::model::text::{check_emoji, check_text};
 use crate::model::{DraftInput, History, Message, MessageId, RoomId, UserId};
 use crate::protocol::ServerFrame;
 use crate::protocol::publication::{Aside, AsideKind};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -18,10 +19,12 @@ const DEFAULT_PAGE: u32 = 10;
 const LARGEST_PAGE: u32 = 100;
 
 /// A page as a client gets it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Page")]
 pub struct PageAnswer {
     /// Oldest first; of `since` by `rev`.
+    #[schemars(with = "Vec<Message>")]
     pub messages: Arc<RawValue>,
     /// The `before` of the next page back.
     pub cursor: Option<u64>,

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -29,7 +30,8 @@ pub struct Keeping {
 }
 
 /// What was erased of a person by one call.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Erased")]
 pub struct ErasedNow {
     /// Messages of theirs that were blanked.
     pub messages: u64,

@@ -1,11 +1,11 @@
 //! Rooms and who is in them.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
 
 use super::Chat;
 use crate::error::{Error, Result};
-use crate::model::message::{check_metadata, check_text};
+use crate::model::text::{Object, check_metadata, check_text};
 use crate::model::{Caller, HistoryFor, MemberView, Role, Room, RoomId, RoomKind, UserId, UserRole};
 use crate::store::{MemberChange, NewRoom, RoomCursor, RoomPatch};
 
@@ -19,17 +19,27 @@ const BY_THE_APPLICATION: &str = "here the application makes the rooms, by `PUT 
 const MEMBERS: usize = 200;
 
 /// A room to make, as it is on the wire.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RoomInput {
+    /// Its id; without one, the service makes it.
     id: Option<RoomId>,
+    /// What kind of room it is.
     #[serde(rename = "type")]
     kind: RoomKind,
+    /// What the application ties it to: 1 to 120 bytes without control characters.
+    #[schemars(length(min = 1, max = 120))]
     key: Option<String>,
+    /// Its title.
+    #[schemars(length(min = 1, max = 120))]
     title: Option<String>,
+    /// Who is in it beside the caller.
     #[serde(default)]
+    #[schemars(length(max = 200))]
     member_ids: Vec<UserId>,
-    metadata: Option<Map<String, Value>>,
+    /// What the application keeps with it: at most 4096 bytes of JSON.
+    metadata: Option<Object>,
+    /// From where members see the log.
     history_for: Option<HistoryFor>,
 }
 
@@ -109,7 +119,7 @@ impl Chat {
         user: &UserId,
         id: &RoomId,
         title: Option<Option<String>>,
-        metadata: Option<Option<Map<String, Value>>>,
+        metadata: Option<Option<Object>>,
         slow_mode_seconds: Option<u32>,
     ) -> Result<Room> {
         if let Some(Some(title)) = &title {

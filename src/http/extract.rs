@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::model::{Caller, Principal};
 use crate::protocol::parse_bytes;
 
-pub(super) use crate::protocol::present;
+pub(super) use crate::protocol::{object, present};
 
 /// Longest body, in bytes.
 pub const BODY_BYTES: usize = 256 << 10;

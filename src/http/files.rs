@@ -1,5 +1,6 @@
 //! The built-in page and the JavaScript client, carried in the binary.
 
+use axum::body::Body;
 use axum::extract::OriginalUri;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
@@ -46,15 +47,25 @@ pub(super) async fn serve(
 }
 
 fn answer(file: EmbeddedFile, headers: &HeaderMap) -> Response {
-    let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]));
-    // Looked at again each time, and mostly not sent again: a new version shows at once.
+    let (hash, kind) = (file.metadata.sha256_hash(), file.metadata.mimetype().to_owned());
+    unless_known(headers, &hash, &kind, || file.data)
+}
+
+/// What never changes while the program runs, unless the client has it already. It is looked at again each time, and
+/// mostly not sent again: what a new version brings shows at once.
+pub(super) fn unless_known<B: Into<Body>>(
+    headers: &HeaderMap,
+    hash: &[u8],
+    kind: &str,
+    body: impl FnOnce() -> B,
+) -> Response {
+    let etag = format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(&hash[..12]));
     let caching = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
     let known = headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes());
     if known {
         return (StatusCode::NOT_MODIFIED, caching, [(ETAG, etag)]).into_response();
     }
-    let kind = file.metadata.mimetype().to_owned();
-    (caching, [(ETAG, etag), (CONTENT_TYPE, kind)], file.data).into_response()
+    (caching, [(ETAG, etag), (CONTENT_TYPE, kind.to_owned())], body().into()).into_response()
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::extract::{Authenticated, Json as Body, Path, Query};
 use super::rooms::{Paging, list_limit};
+use crate::chat::Online;
 use crate::error::{Error, Result};
 use crate::model::{MemberView, Role, RoomId, UserId};
 
@@ -24,10 +25,19 @@ pub(super) async fn list(
     Ok(listed(state.chat.members(&who.caller.id, &room, after, list_limit(paging.limit)?).await?))
 }
 
+/// A page of members.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Members {
+    /// In the order in which they joined.
+    members: Vec<MemberView>,
+    /// What goes into `?cursor=` for the next page.
+    cursor: Option<String>,
+}
+
 /// A page of members, and where to go on.
-pub(super) fn listed((members, next): (Vec<MemberView>, Option<(u64, UserId)>)) -> Json<Value> {
+pub(super) fn listed((members, next): (Vec<MemberView>, Option<(u64, UserId)>)) -> Json<Members> {
     let cursor = next.map(|(seq, id)| format!("{seq}~{id}"));
-    Json(json!({ "members": members, "cursor": cursor }))
+    Json(Members { members, cursor })
 }
 
 pub(super) fn read_cursor(cursor: &str) -> Result<(u64, UserId)> {
@@ -35,8 +45,18 @@ pub(super) fn read_cursor(cursor: &str) -> Result<(u64, UserId)> {
     parts.ok_or_else(|| Error::invalid("cursor", "is the `cursor` of the page before"))
 }
 
-#[derive(Deserialize)]
+/// A member of a room.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OneMember {
+    /// The member as they are now.
+    pub(super) member: MemberView,
+}
+
+/// What a member is to be.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "MemberRole")]
 pub(super) struct MemberBody {
+    /// Their role; absent: as it is, and MEMBER for who is new.
     role: Option<Role>,
 }
 
@@ -48,12 +68,13 @@ pub(super) async fn put(
     Body(body): Body<MemberBody>,
 ) -> Result<impl IntoResponse> {
     let member = state.chat.put_member(&who.caller.id, &room, &user, body.role).await?;
-    Ok(Json(json!({ "member": member })))
+    Ok(Json(OneMember { member }))
 }
 
 /// Whether who is removed is banned, too.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Removal {
+    /// They are kept from coming back.
     #[serde(default)]
     pub(super) ban: bool,
 }
@@ -73,15 +94,22 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Who is online in a room.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Presence {
+    /// How many.
+    count: usize,
+    /// Who, in order of id; absent in a room of more than 200 members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<Vec<UserId>>,
+}
+
 /// `GET …/presence`
 pub(super) async fn presence(
     State(state): State<AppState>,
     who: Authenticated,
     Path(room): Path<RoomId>,
 ) -> Result<impl IntoResponse> {
-    let online = state.chat.presence(&who.caller.id, &room).await?;
-    Ok(Json(match online.users {
-        Some(users) => json!({ "count": online.count, "online": users }),
-        None => json!({ "count": online.count }),
-    }))
+    let Online { count, users: online } = state.chat.presence(&who.caller.id, &room).await?;
+    Ok(Json(Presence { count, online }))
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AppState;
@@ -17,13 +18,20 @@ use crate::model::{DraftInput, History, Message, MessageId, RoomId};
 /// Message ids one call may name.
 const NAMED: usize = 500;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct PageParameters {
+    /// Messages at most; 10 if absent.
+    #[schemars(range(min = 1, max = 100))]
     pub(super) limit: Option<u32>,
+    /// What changed after this `rev`, by `rev`; goes with `history`.
     since: Option<u64>,
+    /// The history that `since` belongs to.
     pub(super) history: Option<History>,
+    /// Those before this `seq`.
     before: Option<u64>,
+    /// Those after this `seq`.
     after: Option<u64>,
+    /// Half before this `seq`, half from it on.
     around: Option<u64>,
     /// The older application's name for `before`.
     cursor: Option<u64>,
@@ -46,11 +54,16 @@ impl PageParameters {
     }
 }
 
-#[derive(Serialize)]
+/// A message that was written, now or before.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct SentBody<'a> {
+#[schemars(rename = "SentMessage")]
+pub(super) struct SentBody<'a> {
+    /// The message as it is now.
     message: &'a Message,
+    /// Its id, once more.
     message_id: &'a MessageId,
+    /// The history that it belongs to.
     history: &'a History,
 }
 
@@ -60,8 +73,11 @@ pub(super) fn sent(Accepted { message, history, is_new }: &Accepted) -> Response
     (status, Json(SentBody { message, message_id: &message.id, history })).into_response()
 }
 
-#[derive(Serialize)]
+/// A message in its new state.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChangedMessage")]
 pub(super) struct ChangedBody {
+    /// The message as it is now.
     message: Arc<Message>,
 }
 
@@ -89,8 +105,11 @@ pub(super) async fn send(
     Ok(sent(&state.chat.send(&who.caller.id, &room, input).await?))
 }
 
-#[derive(Deserialize)]
+/// Another content.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct NewContent {
+    /// What it says from now on.
+    #[schemars(length(min = 1))]
     content: String,
 }
 
@@ -135,10 +154,14 @@ pub(super) async fn unreact(
     Ok(answer(&state.chat.react(&who.caller.id, &room, &message, emoji, false).await?))
 }
 
-#[derive(Deserialize)]
+/// How far one has read: to a `seq`, or to the highest of some messages, or, with neither, all there is.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ReadBody {
+    /// The last message that was read.
     seq: Option<u64>,
+    /// Messages that were read; the highest counts.
+    #[schemars(length(max = 500))]
     message_ids: Option<Vec<MessageId>>,
 }
 

@@ -5,22 +5,54 @@ use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::AppState;
 use super::extract::{Authenticated, KnownTag, Path, Query};
 use crate::chat::wait_of;
 use crate::error::{Error, Result};
-use crate::model::RoomId;
+use crate::model::{History, Meta, RoomId};
 
 /// Rooms one call may name.
 const NAMED: usize = 500;
 
-#[derive(Deserialize)]
+/// How long a poll is held.
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Poll {
+    /// Seconds to hold the answer until something changes; needs the `ETag` in `If-None-Match`.
+    #[schemars(range(max = 55))]
     wait: Option<u64>,
+}
+
+/// Which rooms, and how long a poll is held.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ListPoll {
+    /// Seconds to hold the answer until something changes; needs the `ETag` in `If-None-Match`.
+    #[schemars(range(max = 55))]
+    wait: Option<u64>,
+    /// Ids of at most 500 rooms, with commas between them; absent: the newest of the caller's.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_.:-]{0,64}(,[A-Za-z0-9_.:-]{0,64})*$"))]
     rooms: Option<String>,
+}
+
+/// Meta of several rooms.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RoomMetas {
+    /// Newest first.
+    rooms: Vec<Meta>,
+    /// Rooms that were named and that the caller is not in.
+    gone: Vec<RoomId>,
+    /// The history that all of it belongs to.
+    history: History,
+}
+
+/// What is not read.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Unread {
+    /// Messages, over all the caller's rooms.
+    unread_count: u64,
 }
 
 /// `GET …/rooms/{roomId}/meta`
@@ -40,7 +72,7 @@ pub(super) async fn show(
 pub(super) async fn list(
     State(state): State<AppState>,
     who: Authenticated,
-    Query(poll): Query<Poll>,
+    Query(poll): Query<ListPoll>,
     KnownTag(tag): KnownTag,
 ) -> Result<Response> {
     let (timing, tag) = (who.timing(), tag.as_deref());
@@ -48,14 +80,14 @@ pub(super) async fn list(
     let list = state.chat.list_meta(&who.caller, named.as_deref(), tag, wait_of(poll.wait)?).await?;
     let etag = list.etag();
     Ok(tagged(tag, &etag, timing.headers(list.cached), || {
-        Json(json!({ "rooms": list.rooms, "gone": list.gone, "history": list.history }))
+        Json(RoomMetas { rooms: list.rooms, gone: list.gone, history: list.history })
     }))
 }
 
 /// `GET /api/chat/unread-count`
 pub(super) async fn unread_count(State(state): State<AppState>, who: Authenticated) -> Result<impl IntoResponse> {
     let unread_count = state.chat.unread_count(&who.caller.id).await?;
-    Ok(Json(json!({ "unreadCount": unread_count })))
+    Ok(Json(Unread { unread_count }))
 }
 
 fn named_rooms(list: &str) -> Result<Vec<RoomId>> {

@@ -1,12 +1,15 @@
-//! HTTP: parse, ask `chat`, render. Every route on this one screen. No SQL, no rules of who may do what.
+//! HTTP: parse, ask `chat`, render. Every route on this one screen, and what each takes and answers beside it, in
+//! `operations`. No SQL, no rules of who may do what.
 
 mod admin;
+mod documents;
 mod envelope;
 mod extract;
 mod files;
 mod members;
 mod messages;
 mod meta;
+mod operations;
 mod problem;
 mod rooms;
 mod serve;
@@ -68,6 +71,8 @@ pub fn site(state: AppState, base_path: &str, ws: MethodRouter<AppState>, door: 
         .merge(admin::routes(&state))
         .route("/healthz", get(session::healthz))
         .route("/readyz", get(session::readyz))
+        .route("/openapi.json", get(documents::openapi(base_path)))
+        .route("/asyncapi.json", get(documents::asyncapi(base_path)))
         .fallback(files::serve)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
         .with_state(state);

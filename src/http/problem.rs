@@ -4,31 +4,40 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{Details, Error};
 use crate::telemetry;
 
-#[derive(Serialize)]
+/// What went wrong (RFC 9457).
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Problem<'a> {
+pub(super) struct Problem<'a> {
+    /// `about:blank`: the code says more.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'a str,
+    /// The status.
     status: u16,
+    /// What went wrong, for people.
     detail: String,
+    /// Stable; one switches on it.
     code: &'static str,
     /// Repeats the detail, for clients of the older application.
     error: String,
+    /// Which field does not hold what it must; of `invalid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// Finds the call in the service's log; of what is the service's fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(flatten)]
     details: Details<'a>,
 }
 
-fn status(error: &Error) -> StatusCode {
+pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::Invalid { .. } | Error::TokenInUrl => StatusCode::BAD_REQUEST,
         Error::Unauthenticated(_) | Error::TokenExpired | Error::TokenRevoked => StatusCode::UNAUTHORIZED,

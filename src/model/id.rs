@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 /// Why a text is no id.
 pub const ID_RULE: &str = "an id has 1 to 64 of the characters A-Z a-z 0-9 _ . : -";
 
+/// The same, for a schema.
+const ID_PATTERN: &str = "^[A-Za-z0-9_.:-]{1,64}$";
+
 fn check(text: &str) -> Result<(), &'static str> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-');
     if (1..=64).contains(&text.len()) && text.bytes().all(allowed) { Ok(()) } else { Err(ID_RULE) }
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $name:ident) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String")]
         pub struct $name(Arc<str>);
@@ -36,6 +39,17 @@ macro_rules! id {
             type Error = &'static str;
             fn try_from(text: String) -> Result<Self, Self::Error> {
                 check(&text).map(|()| Self(text.into()))
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let description = concat!($($doc),*).trim();
+                schemars::json_schema!({ "type": "string", "pattern": ID_PATTERN, "description": description })
             }
         }
 

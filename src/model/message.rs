@@ -1,17 +1,14 @@
 //! Messages: what a person may send, what the log holds, and what a SYSTEM message does to the membership.
 
 use ring::digest;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
 use super::room::names;
+use super::text::{Object, check_metadata, check_text};
 use super::{HistoryFor, MessageId, Role, RoomId, Timestamp, UserId};
 use crate::error::{Error, Result};
-
-/// Longest metadata of a message or a room, in bytes of JSON.
-pub const METADATA_BYTES: usize = 4096;
-/// Longest emoji, in bytes: families with skin tones take some 40.
-const EMOJI_BYTES: usize = 64;
 
 names!(
     /// What a message's content is.
@@ -34,7 +31,7 @@ names!(
 );
 
 /// One emoji under a message, the same for every reader.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reaction {
     /// The emoji.
@@ -46,7 +43,7 @@ pub struct Reaction {
 }
 
 /// A message in its current state. `seq` is its place for good; `rev` is its last change.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Message {
     /// Its id in the room.
@@ -67,11 +64,13 @@ pub struct Message {
     pub content: String,
     /// What the content is.
     pub content_type: ContentType,
-    /// What the application put beside it.
+    /// What the application put beside it; of a SYSTEM message, what happened.
+    #[schemars(with = "Option<Object>")]
     pub metadata: Option<Box<RawValue>>,
     /// The message it answers.
     pub reply_to: Option<MessageId>,
-    /// At most twenty, as [`Reaction`]s.
+    /// At most twenty.
+    #[schemars(with = "Vec<Reaction>")]
     pub reactions: Box<RawValue>,
     /// What moderation holds of it.
     pub moderation: Option<Moderation>,
@@ -207,25 +206,40 @@ pub struct Draft {
 }
 
 /// The message of a send as it is on the wire.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DraftInput {
+    /// A UUID; without one, the service makes it.
+    #[schemars(with = "Option<uuid::Uuid>")]
     id: Option<MessageId>,
+    /// What is to be said: something that can be seen, of at most `limits.messageChars` characters.
+    #[schemars(length(min = 1))]
     content: String,
+    /// TEXT, if absent, or IMAGE.
     content_type: Option<ContentType>,
+    /// The message it answers.
     reply_to: Option<MessageId>,
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What the application puts beside it: at most 4096 bytes of JSON.
+    metadata: Option<Object>,
 }
 
 /// A message of the application as it is on the wire: its own, or a member's.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PostInput {
+    /// A UUID; without one, the service makes it.
+    #[schemars(with = "Option<uuid::Uuid>")]
     id: Option<MessageId>,
+    /// What is to be said.
+    #[schemars(length(min = 1))]
     content: String,
+    /// TEXT, if absent; IMAGE; or SYSTEM for a notice.
     content_type: Option<ContentType>,
+    /// The message it answers.
     reply_to: Option<MessageId>,
-    metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    /// What the application puts beside it: at most 4096 bytes of JSON.
+    metadata: Option<Object>,
+    /// The member in whose name it is written.
     #[serde(rename = "as")]
     member: Option<UserId>,
 }
@@ -293,75 +307,9 @@ impl Draft {
     }
 }
 
-/// A text for people: something visible in it, no NUL (PostgreSQL cannot hold one), at most `longest` characters.
-pub fn check_text(field: &'static str, text: &str, longest: usize) -> Result<()> {
-    if text.contains('\0') {
-        return Err(Error::invalid(field, "may not hold the character NUL"));
-    }
-    if !text.chars().any(is_visible) {
-        return Err(Error::invalid(field, "is empty; write something that can be seen"));
-    }
-    // Bytes bound characters from above: short texts, nearly all, are not counted.
-    if text.len() > longest && text.chars().count() > longest {
-        return Err(Error::TooLarge { what: field, limit: format!("{longest} characters") });
-    }
-    Ok(())
-}
-
-fn is_visible(c: char) -> bool {
-    let zero_width = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}');
-    !c.is_whitespace() && !c.is_control() && !zero_width
-}
-
-/// Metadata as it is stored: compact, keys sorted, within its size, without NUL.
-pub fn check_metadata(map: &serde_json::Map<String, serde_json::Value>) -> Result<Box<RawValue>> {
-    let raw = to_raw_value(map).map_err(|e| Error::internal("encoding metadata", e))?;
-    if raw.get().len() > METADATA_BYTES {
-        return Err(Error::TooLarge { what: "metadata", limit: format!("{METADATA_BYTES} bytes of JSON") });
-    }
-    if map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)) {
-        return Err(Error::invalid("metadata", "may not hold the character NUL"));
-    }
-    Ok(raw)
-}
-
-fn holds_nul(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::String(text) => text.contains('\0'),
-        serde_json::Value::Array(values) => values.iter().any(holds_nul),
-        serde_json::Value::Object(map) => map.iter().any(|(key, value)| key.contains('\0') || holds_nul(value)),
-        _ => false,
-    }
-}
-
-/// An emoji as a reaction's name: short, visible, no text.
-pub fn check_emoji(emoji: &str) -> Result<()> {
-    let looks_right = !emoji.is_empty()
-        && emoji.len() <= EMOJI_BYTES
-        && emoji.chars().any(is_visible)
-        && !emoji.chars().any(|c| c.is_ascii_alphabetic() || c.is_whitespace() || c.is_control());
-    if looks_right { Ok(()) } else { Err(Error::invalid("emoji", "one emoji, at most 64 bytes")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_must_show_something() {
-        for blank in ["", " ", "\n\t", "\u{200b}\u{200d}", "\u{feff}", "a\0b"] {
-            assert!(check_text("content", blank, 10).is_err(), "{blank:?}");
-        }
-        for good in ["a", " a ", "👩‍👩‍👧", "\u{202e}abc", "0"] {
-            assert!(check_text("content", good, 10).is_ok(), "{good:?}");
-        }
-    }
-
-    #[test]
-    fn the_limit_counts_characters_not_bytes() {
-        assert!(check_text("content", &"ä".repeat(10), 10).is_ok());
-        assert!(check_text("content", &"ä".repeat(11), 10).is_err());
-    }
 
     #[test]
     fn the_hash_covers_every_part_and_no_spelling() {
@@ -379,16 +327,6 @@ mod tests {
             r#"{"content":"a"}"#,
         ] {
             assert_ne!(base, hash(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn an_emoji_is_short_and_no_word() {
-        for good in ["👍", "❤️", "👩‍👩‍👧", "1️⃣", "🇩🇪"] {
-            assert!(check_emoji(good).is_ok(), "{good}");
-        }
-        for bad in ["", "ok", " ", "\0", &"👍".repeat(20)] {
-            assert!(check_emoji(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod moderation;
 pub mod permission;
 pub mod quota;
 pub mod room;
+pub mod text;
 pub mod time;
 pub mod user;
 

@@ -1,9 +1,11 @@
 //! What moderation says of a message before it is written, and what somebody decides of it after.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::room::names;
+use super::text::Object;
 use super::{ContentType, Message, MessageId, RoomId, Timestamp, UserId};
 
 /// What is to become of a message that is not written yet.
@@ -47,7 +49,7 @@ names!(
 );
 
 /// A message, or an edit of one, that was flagged, and what became of it. It is kept whatever becomes of the message.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Case {
     /// The room.
@@ -67,6 +69,7 @@ pub struct Case {
     /// What the content is.
     pub content_type: ContentType,
     /// What was put beside it.
+    #[schemars(with = "Option<Object>")]
     pub metadata: Option<Box<RawValue>>,
     /// Who flagged it.
     pub flagged_by: FlaggedBy,
@@ -101,7 +104,7 @@ pub fn reason(given: Option<&str>) -> String {
 }
 
 /// What somebody decides of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DecisionInput {
     /// It stays.

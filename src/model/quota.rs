@@ -2,6 +2,7 @@
 
 use chrono::DateTime;
 use chrono_tz::Tz;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::{QuotaName, Timestamp};
@@ -54,7 +55,7 @@ impl Serialize for TimeZone {
 }
 
 /// So many messages a day and person, over all rooms that name it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
     /// Its name.
@@ -62,11 +63,12 @@ pub struct Quota {
     /// Messages a day.
     pub per_day: u32,
     /// Whose midnight begins the day.
+    #[schemars(with = "String")]
     pub time_zone: TimeZone,
 }
 
 /// What one person has used of a quota.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct QuotaUse {
     /// Messages since the day began.

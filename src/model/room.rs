@@ -1,14 +1,16 @@
 //! Rooms and their members.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::text::Object;
 use super::{History, Message, QuotaName, QuotaUse, RoomId, Timestamp, UserId};
 use crate::error::{Error, Result};
 
 macro_rules! names {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
 
         impl $name {
@@ -61,14 +63,16 @@ names!(
 );
 
 /// How much of a room's log is kept. What is absent sets no bound; with both, whatever is over either goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Retention {
     /// For how many days.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MOST_DAYS))]
     pub days: Option<u32>,
     /// How many messages, the newest.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MOST_MESSAGES))]
     pub messages: Option<u64>,
 }
 
@@ -148,7 +152,7 @@ impl Member {
 }
 
 /// What a poll asks for: has anything changed?
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     /// Present in lists.
@@ -197,7 +201,7 @@ impl Meta {
 }
 
 /// A member as a room shows them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberView {
     /// Who.
@@ -213,7 +217,7 @@ pub struct MemberView {
 }
 
 /// The caller's own place in a room.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Me {
     /// Their role in the room.
@@ -223,7 +227,7 @@ pub struct Me {
 }
 
 /// A room as its members see it; `me`, `lastMessage` and `members` are absent for one who only found it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Room {
     /// The room.
@@ -236,6 +240,7 @@ pub struct Room {
     /// Its title.
     pub title: Option<String>,
     /// What the application keeps with it.
+    #[schemars(with = "Option<Object>")]
     pub metadata: Option<Box<serde_json::value::RawValue>>,
     /// From where members see the log.
     pub history_for: HistoryFor,
@@ -270,7 +275,7 @@ pub struct Room {
 }
 
 /// How far a member has read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadPosition {
     /// The message read last.

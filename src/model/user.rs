@@ -1,5 +1,6 @@
 //! Who people are: what a token says, and what the database holds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Timestamp, UserId};
@@ -34,7 +35,7 @@ pub fn check_picture(url: &str) -> Result<()> {
 }
 
 /// What a person is to the whole application, as opposed to their role in a room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum UserRole {
     /// Anyone who signed in.
@@ -67,7 +68,7 @@ impl UserRole {
 }
 
 /// A user's partner profile in the application.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Partner {
     /// The profile's id.
     pub id: String,
@@ -76,7 +77,7 @@ pub struct Partner {
 }
 
 /// A user as the database holds them: what the newest token says, and over it what the admin side has set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
     /// The `sub` of their tokens.
@@ -97,8 +98,9 @@ pub struct User {
 }
 
 /// What of a user the admin side has set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(inline)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each thing that can be set")]
 pub struct Set {
     /// The name.
@@ -203,7 +205,7 @@ pub enum Principal {
 }
 
 /// What `GET /api/session` and `welcome` say of the caller.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
     /// Who.
@@ -217,7 +219,7 @@ pub struct Session {
 }
 
 /// A user as others see them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// Who.

@@ -1,22 +1,25 @@
 //! What a client's frames carry beside their type.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::object;
 use crate::model::{DraftInput, History, MessageId, RoomId};
 
 /// What a client puts on a frame to find the answer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum FrameId {
     /// A number.
     Number(u64),
     /// A text of up to 64 bytes.
-    Text(String),
+    Text(#[schemars(length(max = 64))] String),
 }
 
 /// A room to follow, and from where.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct Subscribe {
     /// The room.
     pub room_id: RoomId,
@@ -31,26 +34,30 @@ pub struct Subscribe {
 }
 
 /// A frame about a room.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct InRoom {
     /// The room.
     pub room_id: RoomId,
 }
 
 /// A message to write.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct Send {
     /// The room.
     pub room_id: RoomId,
     /// The message.
+    #[serde(deserialize_with = "object")]
     pub message: DraftInput,
 }
 
 /// A message's new content.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct Edit {
     /// The room.
     pub room_id: RoomId,
@@ -61,8 +68,9 @@ pub struct Edit {
 }
 
 /// A frame about a message.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct OfMessage {
     /// The room.
     pub room_id: RoomId,
@@ -71,8 +79,9 @@ pub struct OfMessage {
 }
 
 /// An emoji to give or take back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct React {
     /// The room.
     pub room_id: RoomId,
@@ -85,8 +94,9 @@ pub struct React {
 }
 
 /// How far one has read.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct Read {
     /// The room.
     pub room_id: RoomId,
@@ -95,7 +105,8 @@ pub struct Read {
 }
 
 /// A token.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Auth {
     /// The JWT.
     pub token: String,

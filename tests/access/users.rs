@@ -78,6 +78,9 @@ async fn what_cannot_be_set_is_said_and_leaves_nothing() {
     put(json!({ "name": "a\u{202e}b" })).await.invalid("name");
     put(json!({ "role": "KING" })).await.invalid("role");
     put(json!({ "partner": { "id": "" , "status": "APPROVED" } })).await.invalid("partner");
+    // What serde takes for an object: its fields by their order.
+    put(json!({ "partner": ["p1", "APPROVED"] })).await.invalid("partner");
+    put(json!({ "release": [true] })).await.invalid("release");
     put(json!({ "avatarUrl": "x".repeat(3000) })).await.invalid("avatarUrl");
     admin.put("/api/admin/users/a b", json!({})).await.invalid("path");
     admin.put("/api/admin/users/tidings:system", json!({ "name": "me" })).await.problem(403, "forbidden");

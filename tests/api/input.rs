@@ -89,6 +89,8 @@ async fn bytes_that_are_no_json_are_refused() {
         b"".to_vec(),
         b"{".to_vec(),
         b"{\"content\": \"half".to_vec(),
+        // Fields by their order, which serde would take.
+        b"[null, \"x\", null, null, null]".to_vec(),
         b"{\"content\": \"x\"} trailing".to_vec(),
         b"{\"content\": \"x\", \"content\": \"y\"}".to_vec(),
         b"{\"content\": \"\\ud800\"}".to_vec(),

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::document;
 use super::example::{Answer, Example, Request, Step, examples};
 use super::pattern::Names;
+use crate::documents::Heard;
 use crate::support::{Api, Handshake, Socket, TestServer, application_token, token, token_with};
 
 /// Frames that tell of other people's doings when they happen: an example that is not about them leaves them out.
@@ -23,6 +24,10 @@ struct Stage {
     server: TestServer,
     names: Names,
     sockets: BTreeMap<String, Socket>,
+    /// Where in the document we are.
+    at: String,
+    /// All that was said, for the documents that machines read.
+    heard: Heard,
 }
 
 impl Stage {
@@ -32,10 +37,11 @@ impl Stage {
             names.set(&format!("{who}'s token"), token(who).into());
         }
         names.set("expired token", token_with("ann", &json!({ "exp": 1_000_000_000 })).into());
-        Self { server, names, sockets: BTreeMap::new() }
+        Self { server, names, sockets: BTreeMap::new(), at: String::new(), heard: Heard::default() }
     }
 
     async fn play(&mut self, example: &Example) -> Result<(), String> {
+        self.at = format!("docs/PROTOCOL.md:{}", example.line);
         for step in &example.steps {
             match step {
                 Step::Call { request, answer, websocket: false } => {
@@ -47,6 +53,7 @@ impl Stage {
                 }
                 Step::Say { who, frame } => {
                     let frame = self.names.fill_json(frame)?;
+                    self.heard.say(&self.at, &frame);
                     self.socket(who)?.send(frame).await;
                 }
                 Step::Leave { who } => self.sockets.remove(who).ok_or("has no socket")?.close().await,
@@ -77,7 +84,9 @@ impl Stage {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let reply = api.call(method, &path, &headers, body.map(|body| body.to_string().into_bytes())).await;
+        let bytes = body.as_ref().map(|body| body.to_string().into_bytes());
+        let reply = api.call(method.clone(), &path, &headers, bytes).await;
+        self.heard.answer(&self.at, (&method, &path, body), &reply);
         if reply.status != expected.status {
             return Err(format!("{} expected: {reply}", expected.status));
         }
@@ -122,6 +131,7 @@ impl Stage {
                 frame["type"] == expected["type"] && frame.get("id") == expected_id.as_ref()
             })
             .await;
+        self.heard.frame(&self.at, &frame);
         self.names.fits(expected, &frame).map_err(|wrong| format!("{wrong}\n    {frame}"))
     }
 
@@ -129,7 +139,7 @@ impl Stage {
         self.sockets.get_mut(who).ok_or_else(|| format!("{who} has no socket"))
     }
 
-    /// What came and stands nowhere in the document.
+    /// What came and stands nowhere in the document, or not as those for machines tell it.
     async fn unexplained(mut self) -> Vec<String> {
         let mut unexplained = Vec::new();
         for (who, socket) in &mut self.sockets {
@@ -137,8 +147,10 @@ impl Stage {
                 if !PASSING.contains(&frame["type"].as_str().unwrap_or_default()) {
                     unexplained.push(format!("{who} was sent what no example shows: {frame}"));
                 }
+                self.heard.frame("in passing", &frame);
             }
         }
+        unexplained.extend(self.heard.complaints(&self.server).await);
         unexplained
     }
 }

@@ -4,14 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde_json::json;
 
 use super::Admin;
 use crate::chat::MemberInput;
 use crate::error::Result;
 use crate::http::AppState;
 use crate::http::extract::{Json as Body, Path, Query};
-use crate::http::members::{Removal, listed, read_cursor};
+use crate::http::members::{OneMember, Removal, listed, read_cursor};
 use crate::http::rooms::{Paging, list_limit};
 use crate::model::{RoomId, UserId};
 
@@ -33,7 +32,7 @@ pub(super) async fn put(
     Body(input): Body<MemberInput>,
 ) -> Result<impl IntoResponse> {
     let member = state.chat.set_member(&admin.by, &room, &user, input).await?;
-    Ok(Json(json!({ "member": member })))
+    Ok(Json(OneMember { member }))
 }
 
 /// `DELETE /api/admin/rooms/{roomId}/members/{userId}`

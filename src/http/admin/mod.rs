@@ -4,6 +4,7 @@
 mod members;
 mod messages;
 mod moderation;
+mod operations;
 mod quotas;
 mod revocations;
 mod rooms;
@@ -20,6 +21,8 @@ use crate::error::{Error, Result};
 use crate::http::AppState;
 use crate::http::extract::principal;
 use crate::model::{Principal, UserId};
+
+pub(super) use operations::operations;
 
 /// All routes of the admin side.
 pub(super) fn routes(state: &AppState) -> Router<AppState> {

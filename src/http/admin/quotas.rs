@@ -4,28 +4,47 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::http::AppState;
 use crate::http::extract::{Json as Body, Path};
-use crate::model::QuotaName;
+use crate::model::{Quota, QuotaName};
+
+/// A quota.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct OneQuota {
+    /// The quota as it is now.
+    quota: Quota,
+}
+
+/// All quotas.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Quotas {
+    /// In order of name.
+    quotas: Vec<Quota>,
+}
 
 /// `GET /api/admin/quotas`
 pub(super) async fn list(State(state): State<AppState>) -> Result<impl IntoResponse> {
-    Ok(Json(json!({ "quotas": state.chat.quotas().await? })))
+    Ok(Json(Quotas { quotas: state.chat.quotas().await? }))
 }
 
 /// `GET /api/admin/quotas/{name}`
 pub(super) async fn show(State(state): State<AppState>, Path(name): Path<QuotaName>) -> Result<impl IntoResponse> {
-    Ok(Json(json!({ "quota": state.chat.quota(&name).await? })))
+    Ok(Json(OneQuota { quota: state.chat.quota(&name).await? }))
 }
 
-#[derive(Deserialize)]
+/// What a quota allows.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "QuotaSettings")]
 pub(super) struct QuotaBody {
+    /// Messages a day.
+    #[schemars(range(min = 1, max = 1_000_000))]
     per_day: u32,
+    /// Whose midnight begins the day: a name of the IANA database, such as Europe/Berlin.
     time_zone: String,
 }
 
@@ -35,7 +54,7 @@ pub(super) async fn put(
     Path(name): Path<QuotaName>,
     Body(QuotaBody { per_day, time_zone }): Body<QuotaBody>,
 ) -> Result<impl IntoResponse> {
-    Ok(Json(json!({ "quota": state.chat.put_quota(name, per_day, &time_zone).await? })))
+    Ok(Json(OneQuota { quota: state.chat.put_quota(name, per_day, &time_zone).await? }))
 }
 
 /// `DELETE /api/admin/quotas/{name}`

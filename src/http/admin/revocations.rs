@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
@@ -18,13 +19,22 @@ const LONGEST_LIFE: Duration = Duration::from_hours(400 * 24);
 /// Longest id of a token or session, in bytes.
 const ID_BYTES: usize = 255;
 
-#[derive(Deserialize)]
+/// Which tokens are good no longer: by one of `tokenId`, `sessionId` and `userId`.
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Revocation")]
 pub(super) struct RevocationBody {
+    /// The one of this `jti`.
+    #[schemars(regex(pattern = r"^[\x21-\x7e]{1,255}$"))]
     token_id: Option<String>,
+    /// All of this `sid`.
+    #[schemars(regex(pattern = r"^[\x21-\x7e]{1,255}$"))]
     session_id: Option<String>,
+    /// All of this user that were issued before a time.
     user_id: Option<UserId>,
+    /// That time; now, if absent.
     issued_before: Option<Timestamp>,
+    /// When the last of them ends, and with it the need to remember.
     expires_at: Option<Timestamp>,
 }
 

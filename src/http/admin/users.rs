@@ -4,22 +4,25 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::http::AppState;
-use crate::http::extract::{Json as Body, Path, present};
+use crate::http::extract::{Json as Body, Path, object, present};
 use crate::model::user::{check_name, check_picture};
 use crate::model::{AccessChange, Partner, Set, User, UserId, UserPatch, UserRole};
 
 /// Longest id or status of a partner profile, in bytes.
 const PARTNER_BYTES: usize = 64;
 
-#[derive(Serialize)]
+/// A user as the admin side sees them.
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct AdminUser {
+pub(super) struct AdminUser {
     #[serde(flatten)]
     user: User,
+    /// Whether they are kept out.
     suspended: bool,
 }
 
@@ -30,18 +33,33 @@ impl From<(User, bool)> for AdminUser {
 }
 
 /// What is absent stays; `null` says that there is none.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "UserPatch")]
 #[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
 pub(super) struct UserBody {
+    /// Their name.
+    #[schemars(length(min = 1, max = 80))]
     name: Option<String>,
+    /// The address of their picture.
     #[serde(default, deserialize_with = "present")]
+    #[schemars(length(min = 1, max = 2048))]
     avatar_url: Option<Option<String>>,
+    /// What they are to the application.
     role: Option<UserRole>,
-    #[serde(default, deserialize_with = "present")]
+    /// Their partner profile.
+    #[serde(default, deserialize_with = "partner")]
     partner: Option<Option<Partner>>,
-    #[serde(default)]
+    /// What tokens say again, from the next one on.
+    #[serde(default, deserialize_with = "object")]
     release: Set,
+}
+
+#[expect(clippy::option_option, reason = "the three cases that JSON has: absent, null, a value")]
+fn partner<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Partner>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "object")] Partner);
+    Ok(Some(Option::<Given>::deserialize(deserializer)?.map(|given| given.0)))
 }
 
 impl UserBody {
