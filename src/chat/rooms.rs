@@ -181,6 +181,7 @@ impl Chat {
 
     /// Removes someone if they are a member, and keeps them from coming back.
     pub async fn ban_member(&self, user: &UserId, room: &RoomId, member: &UserId) -> Result<()> {
+        self.take_change(user)?;
         self.change_member(user, room, member, MemberChange::Ban).await
     }
 

@@ -12,7 +12,7 @@ use metrics::Histogram;
 use crate::telemetry::{self, Handles};
 
 /// Every route, as it is given to the router; a test holds the two together.
-pub const ROUTES: [&str; 32] = [
+pub const ROUTES: [&str; 35] = [
     "/api/chat/ws",
     META[0],
     META[1],
@@ -30,6 +30,7 @@ pub const ROUTES: [&str; 32] = [
     "/api/session",
     "/api/demo/session",
     "/api/admin/users/{userId}",
+    "/api/admin/users/{userId}/messages",
     "/api/admin/users/{userId}/suspension",
     "/api/admin/users/{userId}/disconnect",
     "/api/admin/sessions/{sessionId}/disconnect",
@@ -45,6 +46,8 @@ pub const ROUTES: [&str; 32] = [
     "/api/admin/quotas/{name}",
     "/healthz",
     "/readyz",
+    "/openapi.json",
+    "/asyncapi.json",
 ];
 /// Those that are polled.
 const META: [&str; 2] = ["/api/chat/meta", "/api/chat/rooms/{roomId}/meta"];

@@ -260,6 +260,7 @@ async fn s56_whatever_else_one_writes_comes_out_of_one_bucket() {
         ("PATCH", room.clone(), json!({ "title": "Garden" })),
         ("PUT", format!("{room}/members/cara"), json!({})),
         ("DELETE", format!("{room}/members/cara"), json!({})),
+        ("DELETE", format!("{room}/members/cara?ban=true"), json!({})),
         ("POST", "/api/chat/rooms".to_owned(), json!({ "type": "GROUP", "id": "garden" })),
     ] {
         let json = [("content-type", "application/json")];
