@@ -29,8 +29,7 @@ const BEHIND_MS = 250;
 /** @extends {Observable<RoomSnapshot>} */
 export class Room extends Observable {
   #log = new Log();
-  /** @type {Promise<void>|null} */
-  #syncing = null;
+  #syncing = /** @type {Promise<void>|null} */ (null);
   /** The subscription on the live socket; frames count only once it is confirmed. */
   #subscription = /** @type {Subscription|null} */ (null);
   #lastSeq = 0;
@@ -38,10 +37,8 @@ export class Room extends Observable {
   #shown = { rev: /** @type {number|null} */ (null), since: /** @type {number|null} */ (null) };
   #gone = false;
   #closed = false;
-  /** @type {any} the next attempt to subscribe */
-  #retry = null;
-  /** @type {any} the end of the patience with a live room that lags behind its meta */
-  #patience = null;
+  #retry = /** @type {any} the next attempt to subscribe */ (null);
+  #patience = /** @type {any} the end of the patience with a live room that lags behind its meta */ (null);
 
   /** @param {string} id @param {Link} link @param {{ onClose: () => void, onEnd: () => void }} hooks */
   constructor(id, link, { onClose, onEnd }) {

@@ -65,6 +65,7 @@ names!(
 /// How much of a room's log is kept. What is absent sets no bound; with both, whatever is over either goes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(inline)]
 pub struct Retention {
     /// For how many days.
     #[serde(default)]
