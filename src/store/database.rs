@@ -82,6 +82,9 @@ pub(super) fn encode(rows: &impl Serialize) -> Result<String> {
 /// SQLite has one writer, and so a lock on everything.
 const LOCK_ROOM: &str = "select 1 from room where id = $1 for no key update";
 
+/// Takes SQLite's one lock at once, and not when it is first needed.
+const BEGIN_SQLITE: &str = "begin immediate";
+
 /// Connections to one of the two.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
@@ -188,7 +191,8 @@ enum Link {
 enum State {
     /// Nothing: the next one may have it.
     Idle,
-    /// A transaction that begins along with its first statement, because each call of SQLite is two changes of thread.
+    /// A transaction of SQLite that begins with its first statement, and where it can in one call: each is two changes of
+    /// thread.
     Due,
     /// A statement or a transaction.
     Busy,
@@ -210,37 +214,45 @@ impl Drop for Connection {
 impl Connection {
     /// Begins a statement.
     pub(super) fn query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
-        self.ask(sql.into(), "", None)
+        let begins = self.take_due();
+        Query { begins, ..self.ask(sql.into(), "", "") }
     }
 
-    /// Begins the last statement of a transaction. With SQLite it is also its COMMIT.
+    /// Begins the first statement of a transaction, which gives rows. With SQLite it is also its BEGIN.
+    pub(super) fn first_query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
+        let begins = if self.take_due() { [BEGIN_SQLITE, "; "].concat() } else { String::new() };
+        self.ask(sql.into(), &begins, "")
+    }
+
+    /// Begins the last statement of a transaction. With SQLite it is also its COMMIT; how many rows it changes is
+    /// not said, because SQLite counts those of the statement before for a COMMIT as well.
     pub(super) fn last_query(&mut self, sql: impl Into<Sql>) -> Query<'_> {
-        let ended = matches!(self.link, Link::Sqlite(_)).then_some(State::Idle);
-        self.ask(sql.into(), "; commit", ended)
+        let begins = self.take_due();
+        let then = if matches!(self.link, Link::Sqlite(_)) { State::Idle } else { self.state };
+        Query { begins, then, ..self.ask(sql.into(), "", "; commit") }
     }
 
-    fn ask(&mut self, sql: Sql, sqlite_ends: &str, then: Option<State>) -> Query<'_> {
-        let begins = self.begins();
+    fn ask(&mut self, sql: Sql, begins: &str, ends: &str) -> Query<'_> {
         let asked = match &mut self.link {
             Link::Sqlite(link) => {
-                let query = match (begins, sqlite_ends) {
+                let query = match (begins, ends) {
                     ("", "") => sqlx::query(sql.sqlite),
-                    _ => sqlx::query(AssertSqlSafe([begins, sql.sqlite, sqlite_ends].concat())),
+                    _ => sqlx::query(AssertSqlSafe([begins, sql.sqlite, ends].concat())),
                 };
                 Asked::Sqlite(query, link)
             }
             Link::Postgres(link, keep) => Asked::Postgres(sqlx::query(sql.postgres).persistent(*keep), link),
         };
-        Query { asked, then: then.unwrap_or(self.state), state: &mut self.state, until: self.until }
+        Query { asked, begins: false, then: self.state, state: &mut self.state, until: self.until }
     }
 
-    /// What the next statement has to begin with.
-    fn begins(&mut self) -> &'static str {
-        if self.state != State::Due {
-            return "";
+    /// Whether a transaction is to begin here, and from now on it has.
+    fn take_due(&mut self) -> bool {
+        let is_due = self.state == State::Due;
+        if is_due {
+            self.state = State::Busy;
         }
-        self.state = State::Busy;
-        "begin immediate; "
+        is_due
     }
 
     /// What comes next may take this long.
@@ -310,11 +322,14 @@ impl Connection {
 
     /// Statements without parameters, in one round trip.
     async fn command(&mut self, text: &'static str) -> Result<(), Failure> {
-        let begins = self.begins();
+        let begins = self.take_due();
         let Self { link, state, until } = self;
         let done = async {
             match link {
-                Link::Sqlite(link) => link.execute(AssertSqlSafe([begins, text].concat())).await.map(drop),
+                Link::Sqlite(link) if begins => {
+                    link.execute(AssertSqlSafe([BEGIN_SQLITE, "; ", text].concat())).await.map(drop)
+                }
+                Link::Sqlite(link) => link.execute(text).await.map(drop),
                 Link::Postgres(link, _) => link.execute(text).await.map(drop),
             }
         };
@@ -335,6 +350,8 @@ impl<'r, T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Post
 pub(super) struct Query<'c> {
     asked: Asked<'c>,
     state: &'c mut State,
+    /// Whether its transaction begins before it.
+    begins: bool,
     /// What the connection is in the middle of once it has succeeded.
     then: State,
     until: Instant,
@@ -359,7 +376,10 @@ impl Query<'_> {
     pub(super) async fn execute(self) -> Result<u64> {
         let done = async {
             Ok(match self.asked {
-                Asked::Sqlite(query, link) => query.execute(link).await?.rows_affected(),
+                Asked::Sqlite(query, link) => {
+                    begin(link, self.begins).await?;
+                    query.execute(link).await?.rows_affected()
+                }
                 Asked::Postgres(query, link) => query.execute(link).await?.rows_affected(),
             })
         };
@@ -370,7 +390,10 @@ impl Query<'_> {
     pub(super) async fn fetch_all(self) -> Result<Vec<Row>> {
         let rows = async {
             Ok(match self.asked {
-                Asked::Sqlite(query, link) => query.fetch_all(link).await?.into_iter().map(Row::Sqlite).collect(),
+                Asked::Sqlite(query, link) => {
+                    begin(link, self.begins).await?;
+                    query.fetch_all(link).await?.into_iter().map(Row::Sqlite).collect()
+                }
                 Asked::Postgres(query, link) => query.fetch_all(link).await?.into_iter().map(Row::Postgres).collect(),
             })
         };
@@ -386,6 +409,13 @@ impl Query<'_> {
     pub(super) async fn fetch_one(self) -> Result<Row> {
         Ok(self.fetch_optional().await?.ok_or(sqlx::Error::RowNotFound)?)
     }
+}
+
+async fn begin(link: &mut SqliteConnection, begins: bool) -> sqlx::Result<()> {
+    if begins {
+        link.execute(BEGIN_SQLITE).await?;
+    }
+    Ok(())
 }
 
 /// A row of either database.

@@ -125,7 +125,7 @@ pub(super) async fn send_all(tx: &mut Connection, sends: &[&Sending], then: Then
     let given: Vec<_> =
         sends.iter().map(|send| (&send.room, &send.user, &send.draft.id, send.draft.reply_to.as_ref())).collect();
     let mut rows: Vec<Option<Row>> = sends.iter().map(|_| None).collect();
-    for row in tx.query(LOOK_UP).bind(encode(&given)?).fetch_all().await? {
+    for row in tx.first_query(LOOK_UP).bind(encode(&given)?).fetch_all().await? {
         if let Some(place) = usize::try_from(number(&row, "place")?).ok().and_then(|place| rows.get_mut(place)) {
             *place = Some(row);
         }
