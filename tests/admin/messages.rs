@@ -53,7 +53,7 @@ async fn the_application_writes_in_its_own_name_and_the_same_again_is_the_same()
     assert_eq!((&message["senderId"], &message["senderName"]), (&json!("tidings:system"), &json!("System")));
     assert_eq!((&message["contentType"], &message["seq"], &sent["messageId"]), (&json!("TEXT"), &json!(2), &json!(id)));
     assert_eq!(application.post(&admin("r", "/messages"), body).await.ok(200), sent);
-    let other = json!({ "id": id, "content": "something else" });
+    let other = json!({ "id": id, "content": "another text under the same id" });
     application.post(&admin("r", "/messages"), other).await.problem(409, "message_id_conflict");
     let live = socket.expect("the message", |frame| frame["type"] == "message").await;
     assert_eq!(live["message"], *message);

@@ -210,7 +210,7 @@ async fn what_is_sent_again_is_not_doubled() {
     let first = run(address, "ben", &one, "");
     assert_eq!(first.0, Some(0), "{first:?}");
     assert_eq!(run(address, "ben", &one, "").1, first.1);
-    let (code, _, errors) = run(address, "ben", &["send", "garden", "something else", "--id", id], "");
+    let (code, _, errors) = run(address, "ben", &["send", "garden", "another text under the same id", "--id", id], "");
     assert!(code == Some(1) && errors.contains("message_id_conflict"), "{errors}");
     let batch = ["send", "garden", "--batch", "news of today"];
     // Cut off after two of three, and run again.
