@@ -74,18 +74,24 @@ impl Chat {
         let before: Vec<_> = logs
             .iter()
             .filter_map(|log| {
-                let (rev, bucket) = (log.known_rev()?, Bucket::of(log.id().as_str()));
-                Some((log, rev, self.0.broker.is_live(bucket)))
+                let (head, bucket) = (log.known_head()?, Bucket::of(log.id().as_str()));
+                Some((log, head, self.0.broker.is_live(bucket)))
             })
             .collect();
-        let ids: Vec<_> = before.iter().map(|(log, ..)| log.id().clone()).collect();
-        if ids.is_empty() {
+        let known: Vec<_> = before.iter().map(|(log, head, _)| (log.id().clone(), head.clone())).collect();
+        if known.is_empty() {
             return Ok(());
         }
-        let heads: std::collections::HashMap<_, _> = self.0.store.heads(&ids).await?.into_iter().collect();
+        let unlike = self.0.store.heads_unlike(&known, &self.history()).await?;
+        let heads: std::collections::HashMap<_, _> = unlike.into_iter().collect();
         let mut suspects = Vec::new();
         for (log, known, live) in before {
-            let Some(head) = heads.get(log.id()) else { continue };
+            // In the database it is as it was here before the read.
+            let Some(head) = heads.get(log.id()) else {
+                log.trust.set(live.then_some(time));
+                continue;
+            };
+            let known = known.rev;
             if head.history != self.history() {
                 return self.look_at_history().await;
             }

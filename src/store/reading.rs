@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::database::{Connection, Row, encode, in_list};
+use super::database::{Connection, Row, Sql, encode, in_list};
 use super::rows::{
     find_room, head, head_columns, member, member_columns, message, message_columns, next_user_rev, no_member, number,
     sql,
@@ -11,7 +11,8 @@ use super::writer::Turn;
 use super::{Page, PageQuery, ReadTo, Store, UserRoom};
 use crate::error::{Error, Result};
 use crate::model::{
-    Changes, Commit, Head, Member, Message, MessageId, ReadPosition, Role, RoomId, UserChange, UserChangeKind, UserId,
+    Changes, Commit, Head, History, Member, Message, MessageId, ReadPosition, Role, RoomId, UserChange, UserChangeKind,
+    UserId,
 };
 
 /// A member's page. `me` is the room with the reader's membership; `first_seq` keeps from one whose history begins
@@ -45,6 +46,32 @@ macro_rules! member_page {
         )
     };
 }
+
+/// `$1` is a list of rooms, with what is known of each; `$2` the history that this is of.
+macro_rules! heads_unlike {
+    ($from:literal, $is_not:literal) => {
+        concat!(
+            "select r.id as room_id, ",
+            head_columns!(),
+            " from ",
+            $from,
+            " where r.rev <> cast(value ->> 1 as bigint) or r.oldest_seq <> cast(value ->> 3 as bigint)
+                 or r.expired_rev <> cast(value ->> 4 as bigint) or r.quota ",
+            $is_not,
+            " value ->> 2 or (select id from history where only_one = 1) <> $2"
+        )
+    };
+}
+
+const HEADS_UNLIKE: Sql = Sql {
+    sqlite: heads_unlike!("json_each($1) cross join room r on r.id = value ->> 0", "is not"),
+    // Looked up one by one, whatever a plan guesses of the list.
+    postgres: heads_unlike!(
+        "json_array_elements(cast($1 as json)) as given(value)
+             cross join lateral (select * from room where id = value ->> 0 offset 0) r",
+        "is distinct from"
+    ),
+};
 
 /// A page of all there is, for one who needs no membership.
 macro_rules! whole_page {
@@ -178,18 +205,19 @@ impl Store {
 
     /// A room's head.
     pub async fn head(&self, room: &RoomId) -> Result<Head> {
-        self.heads(std::slice::from_ref(room)).await?.pop().map(|(_, head)| head).ok_or(Error::RoomNotFound)
+        const HEAD: &str = concat!("select ", head_columns!(), " from room r where r.id = $1");
+        let row = self.database.reading().await?.query(HEAD).bind(room.as_str()).fetch_optional().await?;
+        head(&row.ok_or(Error::RoomNotFound)?)
     }
 
-    /// The heads of rooms, in no order; a room that is not there is left out.
-    pub async fn heads(&self, rooms: &[RoomId]) -> Result<Vec<(RoomId, Head)>> {
+    /// Those of the heads that are not as they are known, in no order: of many rooms in which nothing happens, nothing
+    /// comes back. What `rev` does not count is compared too, and with another history every one is unlike.
+    pub async fn heads_unlike(&self, known: &[(RoomId, Head)], history: &History) -> Result<Vec<(RoomId, Head)>> {
+        let given: Vec<_> =
+            known.iter().map(|(room, head)| (room, head.rev, &head.quota, head.oldest_seq, head.expired_rev)).collect();
         let mut connection = self.database.reading().await?;
-        let query = connection.query(in_list!(
-            concat!("select r.id as room_id, ", head_columns!(), " from room r where r.id "),
-            "$1",
-            ""
-        ));
-        let rows = query.bind(list(rooms.iter().map(RoomId::as_str))?).fetch_all().await?;
+        let query = connection.query(HEADS_UNLIKE).bind(encode(&given)?).bind(history.as_str());
+        let rows = query.fetch_all().await?;
         rows.iter().map(|row| Ok((RoomId::trusted(row.try_get("room_id")?), head(row)?))).collect()
     }
 

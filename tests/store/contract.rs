@@ -7,24 +7,37 @@ use tidings::store::{PageQuery, ReadTo};
 use super::{Stores, draft, room, user};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn heads_and_revs_are_read_in_one_statement_and_what_is_unknown_is_left_out() {
+async fn of_heads_what_moved_is_read_and_of_revs_what_is_there_each_in_one_statement() {
     for stores in Stores::both().await {
         let [ann, ben] = stores.users(["ann", "ben"]).await;
         let both = stores.group("both", &[ann.clone(), ben.clone()]).await;
         let alone = stores.group("alone", std::slice::from_ref(&ann)).await;
         stores.at(0).send(&both, &ann, draft("hello"), None).await.unwrap();
-        let mut heads = stores.at(1).heads(&[room("nowhere"), both.clone(), alone.clone()]).await.unwrap();
-        heads.sort_by(|a, b| a.0.cmp(&b.0));
+        let (now, of_alone) = (stores.at(1).head(&both).await.unwrap(), stores.at(1).head(&alone).await.unwrap());
         let numbers = |head: &Head| (head.last_seq, head.rev, head.member_count);
-        assert_eq!(heads.iter().map(|(id, _)| id).collect::<Vec<_>>(), [&alone, &both]);
-        assert_eq!((numbers(&heads[0].1), numbers(&heads[1].1)), ((1, 1, 1), (2, 2, 2)));
-        assert_eq!(heads[1].1, stores.at(1).head(&both).await.unwrap());
+        assert_eq!((numbers(&of_alone), numbers(&now)), ((1, 1, 1), (2, 2, 2)));
+        let history = stores.at(1).history().clone();
+        for unlike in [
+            Head { rev: 1, ..now.clone() },
+            Head { rev: 3, ..now.clone() },
+            Head { quota: Some("daily".parse().unwrap()), ..now.clone() },
+            Head { oldest_seq: 2, ..now.clone() },
+            Head { expired_rev: 1, ..now.clone() },
+        ] {
+            let known = [(room("nowhere"), now.clone()), (both.clone(), unlike), (alone.clone(), of_alone.clone())];
+            let moved = stores.at(1).heads_unlike(&known, &history).await.unwrap();
+            assert_eq!(moved, [(both.clone(), now.clone())], "{known:?}");
+        }
+        let known = [(both.clone(), now), (alone.clone(), of_alone)];
+        assert!(stores.at(1).heads_unlike(&known, &history).await.unwrap().is_empty(), "nothing moved");
+        let other = "another".parse().unwrap();
+        assert_eq!(stores.at(1).heads_unlike(&known, &other).await.unwrap().len(), 2, "of another history");
         let mut revs = stores.at(1).user_revs(&[ben.clone(), user("nobody"), ann.clone()]).await.unwrap();
         revs.sort();
         assert_eq!(revs, [(ann.clone(), 2), (ben.clone(), 1)]);
         stores.at(0).read(&both, &ben, ReadTo::Head).await.unwrap();
         assert_eq!(stores.at(1).user_revs(std::slice::from_ref(&ben)).await.unwrap(), [(ben, 2)]);
-        assert!(stores.at(0).heads(&[]).await.unwrap().is_empty());
+        assert!(stores.at(0).heads_unlike(&[], &history).await.unwrap().is_empty());
         assert!(stores.at(0).user_revs(&[] as &[UserId]).await.unwrap().is_empty());
         stores.close().await;
     }
