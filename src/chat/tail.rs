@@ -1,4 +1,4 @@
-//! The tail check: the heads of everything followed here, asked of the primary in turns. It finds what the bus has lost
+//! The tail check: the primary is asked in turns which heads of what is followed here are not as they are known. It finds what the bus has lost
 //! without a successor that would show it, what was committed by an instance that died before it published, and
 //! a database that was put back. The message table is the outbox.
 
