@@ -1,6 +1,6 @@
-//! The tail check: the primary is asked in turns which heads of what is followed here are not as they are known. It finds what the bus has lost
-//! without a successor that would show it, what was committed by an instance that died before it published, and
-//! a database that was put back. The message table is the outbox.
+//! The tail check: the primary is asked in turns which heads of what is followed here are not as they are known. It
+//! finds what the bus has lost without a successor that would show it, what was committed by an instance that died
+//! before it published, and a database that was put back. The message table is the outbox.
 
 use std::sync::Arc;
 use std::time::Duration;
