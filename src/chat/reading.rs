@@ -129,7 +129,7 @@ impl Chat {
         if is_shared {
             // One reads for all who ask at about the same time. It may find more than they were members for by then.
             let key = (head.history.clone(), room.clone(), head.rev);
-            let read = self.0.newest.try_get_with_by_ref(&key, self.read_newest(user, room, &head)).await;
+            let read = Box::pin(self.0.newest.try_get_with_by_ref(&key, self.read_newest(user, room, &head))).await;
             let (page, cached) = read.map_err(|error: Arc<Error>| (*error).clone())?;
             if page.rev == head.rev {
                 log.keep_newest(page.clone());

@@ -71,16 +71,12 @@ impl Chat {
     }
 
     async fn known_user(&self, caller: &Caller) -> Result<Arc<User>> {
-        let mut found = Cached::Memory;
         loop {
-            // One reads for all who ask at the same time; a failure is not kept.
-            let load = async {
-                let (user, cached) = self.load_user(caller).await?;
-                found = cached;
-                Ok::<_, Error>(user)
+            let (known, found) = match self.0.users.get(&caller.id).await {
+                Some(known) => (known, Cached::Memory),
+                // Boxed, as all that is rare: who is known does not carry it along.
+                None => Box::pin(self.read_user(caller)).await?,
             };
-            let known = self.0.users.try_get_with_by_ref(&caller.id, load).await;
-            let known = known.map_err(|error: Arc<Error>| (*error).clone())?;
             if self.0.access.is_current(&caller.id, known.as_of) {
                 found.count("user");
                 return Ok(known.user);
@@ -88,6 +84,19 @@ impl Chat {
             // A change came between its reading and its keeping.
             self.0.users.invalidate(&caller.id).await;
         }
+    }
+
+    /// One reads for all who ask at the same time; a failure is not kept.
+    async fn read_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
+        let mut found = Cached::Memory;
+        let load = async {
+            let (user, cached) = self.load_user(caller).await?;
+            found = cached;
+            Ok::<_, Error>(user)
+        };
+        let known = self.0.users.try_get_with_by_ref(&caller.id, load).await;
+        let known = known.map_err(|error: Arc<Error>| (*error).clone())?;
+        Ok((known, found))
     }
 
     async fn load_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {

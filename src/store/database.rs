@@ -161,10 +161,14 @@ impl Database {
 
 impl Pool {
     async fn take(&self, until: Instant) -> Result<Connection> {
+        // Boxed, because to connect takes 15 kB: everyone who may have to ask the database would carry them along, most of
+        // whom find in memory what they look for.
         let taken = async {
             Ok::<_, sqlx::Error>(match self {
-                Self::Sqlite(pool) => Link::Sqlite(pool.acquire().await?),
-                Self::Postgres { pool, keeps_statements } => Link::Postgres(pool.acquire().await?, *keeps_statements),
+                Self::Sqlite(pool) => Link::Sqlite(Box::pin(pool.acquire()).await?),
+                Self::Postgres { pool, keeps_statements } => {
+                    Link::Postgres(Box::pin(pool.acquire()).await?, *keeps_statements)
+                }
             })
         };
         let link = timeout_at(until, taken).await.map_err(|_| late())??;
