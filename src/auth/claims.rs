@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
@@ -94,7 +95,7 @@ impl Payload {
         if self.0.contains_key("sub") {
             let id = self.text("sub")?.and_then(|id| UserId::try_from(id).ok()).filter(|id| !id.is_system());
             let id = id.ok_or(Refusal::Invalid("its sub is not the id of a user"))?;
-            return Ok(Principal::User(Caller { id, claims: self.claims(&rules.claims)?, credential }));
+            return Ok(Principal::User(Arc::new(Caller { id, claims: self.claims(&rules.claims)?, credential })));
         }
         let scope = self.text("scope")?.unwrap_or_default();
         if rules.takes_application && scope.split(' ').any(|one| one == ADMIN_SCOPE) {

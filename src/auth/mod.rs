@@ -118,7 +118,7 @@ impl Auth {
     }
 
     /// The user whose token it is.
-    pub async fn user(&self, token: &Token<'_>) -> Result<Caller> {
+    pub async fn user(&self, token: &Token<'_>) -> Result<Arc<Caller>> {
         user(self.verify(token).await?)
     }
 
@@ -219,7 +219,7 @@ pub fn cookies(tokens: &Tokens) -> Vec<String> {
 }
 
 /// The user whose token it is; the application's own is none of any.
-pub fn user(principal: Principal) -> Result<Caller> {
+pub fn user(principal: Principal) -> Result<Arc<Caller>> {
     match principal {
         Principal::User(caller) => Ok(caller),
         Principal::Application(_) => Err(Error::Forbidden("this token speaks for no user; it is for /api/admin")),

@@ -58,12 +58,14 @@ fn credential(principal: &Principal) -> &Credential {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::model::{Caller, Claims};
 
     fn principal(expires_at: Timestamp) -> Principal {
         let credential = Credential { token_id: None, session_id: None, issued_at: None, expires_at };
-        Principal::User(Caller { id: "ann".parse().expect("an id"), claims: Claims::default(), credential })
+        Principal::User(Arc::new(Caller { id: "ann".parse().expect("an id"), claims: Claims::default(), credential }))
     }
 
     #[tokio::test]

@@ -60,7 +60,8 @@ pub(super) async fn demo(
     };
     check_name(&name)?;
     let (token, expires_at) = state.auth.mint_demo(&id, &name)?;
-    let session = state.chat.session(&state.auth.user(&Token::bearer(&token)).await?).await?;
+    let caller = state.auth.user(&Token::bearer(&token)).await?;
+    let session = state.chat.session(&caller).await?;
     Ok((StatusCode::CREATED, Json(DemoSession { token, expires_at, user: session.user })))
 }
 

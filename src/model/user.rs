@@ -1,5 +1,7 @@
 //! Who people are: what a token says, and what the database holds.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -198,8 +200,8 @@ impl Caller {
 /// Whoever a token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// A user.
-    User(Caller),
+    /// A user, as many places know them who only pass them on.
+    User(Arc<Caller>),
     /// The application itself: a token without a user, of the scope `chat:admin`.
     Application(Credential),
 }

@@ -45,7 +45,7 @@ pub(super) struct Watched {
 /// An authenticated connection.
 pub(super) struct Connection<'a> {
     pub(super) context: &'a Context,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     pub(super) reader: Arc<Reader>,
     _entered: Entered,
     pub(super) rooms: HashMap<RoomId, Subscription>,
@@ -85,7 +85,7 @@ pub(super) async fn run(
 
 /// Who has authenticated, with their place among those who are here.
 struct Known {
-    caller: Caller,
+    caller: Arc<Caller>,
     session: Session,
     reader: Arc<Reader>,
     entered: Entered,
@@ -132,7 +132,7 @@ async fn authenticate(
 async fn first_frame(
     context: &Context,
     socket: &mut Socket,
-) -> Result<(Option<FrameId>, Result<Caller>), Option<Close>> {
+) -> Result<(Option<FrameId>, Result<Arc<Caller>>), Option<Close>> {
     let deadline = Instant::now() + context.settings.auth_deadline;
     loop {
         match timeout_at(deadline, socket.next()).await.map_err(|_| Some(Close::AUTH_TIMEOUT))? {
@@ -327,7 +327,7 @@ impl<'a> Connection<'a> {
     }
 
     /// A renewed session counts from now on.
-    pub(super) fn renew(&mut self, caller: Caller) {
+    pub(super) fn renew(&mut self, caller: Arc<Caller>) {
         self.reader.renew(caller.credential.clone());
         self.caller = caller;
         self.warned = false;

@@ -154,7 +154,7 @@ enum AsWho {
     /// Nothing yet: its first frame must.
     Nothing,
     /// A token that a browser sent; if it is bad, the socket says so, because a browser cannot read a refused upgrade.
-    Token(Result<Caller>),
+    Token(Result<Arc<Caller>>),
 }
 
 async fn presented(context: &Context, headers: &HeaderMap, offered: Option<&str>) -> Result<AsWho> {

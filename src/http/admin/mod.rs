@@ -85,7 +85,7 @@ async fn admit(State(state): State<AppState>, request: Request, next: Next) -> R
 async fn admin(parts: &mut Parts, state: &AppState) -> Result<Admin> {
     match principal(parts, state).await? {
         Principal::Application(_) => Ok(Admin { by: UserId::system() }),
-        Principal::User(caller) if state.chat.is_admin(&caller).await? => Ok(Admin { by: caller.id }),
+        Principal::User(caller) if state.chat.is_admin(&caller).await? => Ok(Admin { by: caller.id.clone() }),
         Principal::User(_) => Err(Error::Forbidden("this is for administrators")),
     }
 }
