@@ -3,11 +3,11 @@
 use std::io::IsTerminal;
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, fmt};
+use tracing_subscriber::{Layer, fmt};
 
 use super::trace::{self, Traces};
 use crate::config::{ConfigError, LogFormat, Recording};
@@ -16,7 +16,12 @@ use crate::config::{ConfigError, LogFormat, Recording};
 pub const CALL: &str = "tidings::call";
 /// What no filter changes. In more detail the first two print the frames they carry, texts and tokens included; then the
 /// spans above, and those of traces, which would say again what stands around them.
-const FIXED: [&str; 4] = ["tungstenite=info", "tokio_tungstenite=info", "tidings::call=error", "tidings::trace=off"];
+const FIXED: [(&str, LevelFilter); 4] = [
+    ("tungstenite", LevelFilter::INFO),
+    ("tokio_tungstenite", LevelFilter::INFO),
+    (CALL, LevelFilter::ERROR),
+    ("tidings::trace", LevelFilter::OFF),
+];
 
 /// Begins to log to standard error, and to record traces if that is asked for. A second call, as in a process with several
 /// servers, changes nothing.
@@ -37,9 +42,15 @@ pub fn start(text: &str, format: LogFormat, recording: Option<&Recording>) -> Re
     Ok(Traces)
 }
 
-/// What of the log is written, by what `RUST_LOG` says and with what is never written left out.
-pub fn filter(text: &str) -> Result<EnvFilter, ParseError> {
-    FIXED.iter().try_fold(EnvFilter::try_new(text)?, |filter, fixed| Ok(filter.add_directive(fixed.parse()?)))
+/// What of the log is written: by what `RUST_LOG` says, levels of targets such as `info,sqlx=warn`, and with what is never
+/// written left out. Not by spans, as some programs have it: that would be looked up whenever a task goes on.
+pub fn filter(text: &str) -> Result<Targets, ParseError> {
+    let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+    let asked: Targets =
+        if parts.is_empty() { Targets::new().with_default(LevelFilter::ERROR) } else { parts.join(",").parse()? };
+    let all_else = asked.default_level().unwrap_or(LevelFilter::OFF);
+    let is_free = |(target, _): &(String, _)| !FIXED.iter().any(|(fixed, _)| target.starts_with(fixed));
+    Ok(Targets::new().with_default(all_else).with_targets(asked.into_iter().filter(is_free)).with_targets(FIXED))
 }
 
 fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
@@ -47,5 +58,34 @@ fn lines<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn L
     match format {
         LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_is_levels_of_targets_and_never_lets_frames_through() {
+        for (text, target, level, written) in [
+            ("info,sqlx=warn", "tidings::ws", Level::INFO, true),
+            ("info,sqlx=warn", "tidings::ws", Level::DEBUG, false),
+            (" info , sqlx=warn,", "sqlx::query", Level::INFO, false),
+            ("tidings::http=debug", "tidings::http::problem", Level::DEBUG, true),
+            ("tidings::http=debug", "tidings::ws", Level::ERROR, false),
+            ("", "tidings", Level::ERROR, true),
+            ("", "tidings", Level::WARN, false),
+            ("off", CALL, Level::ERROR, true),
+            ("trace,tungstenite=trace", "tungstenite::protocol", Level::DEBUG, false),
+            ("trace,tungstenite::protocol=trace", "tungstenite::protocol", Level::DEBUG, false),
+        ] {
+            let filter = filter(text).expect("a filter");
+            assert_eq!(filter.would_enable(target, &level), written, "{text}: {target} at {level}");
+        }
+        for text in ["tidings=loud", "info,[request{id=1}]=debug"] {
+            assert!(filter(text).is_err(), "{text}");
+        }
     }
 }

@@ -10,6 +10,8 @@ use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde_json::Value;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The least that says something: anything shorter may stand in a log by chance.
 const SHORTEST: usize = 12;
@@ -41,9 +43,9 @@ struct Kept {
 pub(crate) fn keep_log() {
     if let Some(kept) = &*KEPT {
         let filter = tidings::telemetry::filter("debug").unwrap();
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| &kept.log);
+        let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(|| &kept.log);
         // An error says that it is so already.
-        drop(log.try_init());
+        drop(tracing_subscriber::registry().with(filter).with(lines).try_init());
     }
 }
 
