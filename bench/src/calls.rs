@@ -58,7 +58,7 @@ pub(crate) fn each(
     mut on: impl FnMut(usize, Answered),
 ) -> Result<(), Failure> {
     let total = calls.len();
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     let mut waiting = calls.into_iter().enumerate();
     // For each connection, the call that is under way there.
     let mut under_way: Vec<Option<(usize, Instant)>> = vec![None; width.min(total)];

@@ -31,18 +31,20 @@ pub(crate) struct Links {
     events: Events,
     waker: Arc<Waker>,
     all: Vec<Option<Link>>,
-    /// Whether it looks again and again instead of sleeping.
-    restless: bool,
+    /// If it does not sleep: how often it looks.
+    look: Option<Duration>,
+    looked: Instant,
     scratch: Vec<u8>,
 }
 
 impl Links {
-    /// None yet. One that is restless has to have a core to itself; whoever sends to it then never pays for waking it up.
-    pub(crate) fn new(restless: bool) -> io::Result<Self> {
+    /// None yet. One that looks so often instead of sleeping has to have a core to itself; whoever sends to it then never pays
+    /// for waking it up.
+    pub(crate) fn new(look: Option<Duration>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let events = Events::with_capacity(EVENTS);
-        Ok(Self { poll, events, waker, all: Vec::new(), restless, scratch: vec![0; SCRATCH] })
+        Ok(Self { poll, events, waker, all: Vec::new(), look, looked: Instant::now(), scratch: vec![0; SCRATCH] })
     }
 
     /// What ends a wait from another thread.
@@ -92,19 +94,23 @@ impl Links {
     fn wait(&mut self, most: Duration) -> io::Result<()> {
         let begin = Instant::now();
         loop {
-            let sleep = if self.restless { Duration::ZERO } else { most };
+            // The kernel has work for this core, too, such as what a disk has done.
+            while self.look.is_some_and(|pause| self.looked.elapsed() < pause) {
+                std::thread::yield_now();
+            }
+            self.looked = Instant::now();
+            let sleep = if self.look.is_some() { Duration::ZERO } else { most };
             match self.poll.poll(&mut self.events, Some(sleep)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
                 other => other?,
             }
             let waited = begin.elapsed();
             if !self.events.is_empty() || waited >= most {
-                if self.restless {
+                if self.look.is_some() {
                     measure::rested(waited);
                 }
                 return Ok(());
             }
-            // The kernel has work for this core, too, such as what a disk has done.
             std::thread::yield_now();
         }
     }

@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Until whoever has just connected has been told all there is to tell.
 const SETTLE: Duration = Duration::from_millis(700);
 
+/// How often a load that does not sleep looks at its many sockets: one that looks without a pause is in the way of whoever
+/// sends, the more the slower that is, because both need the lock of the list of sockets that have something to read.
+const LOOK: Duration = Duration::from_micros(100);
+
 /// When the next message is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Rate {
@@ -84,7 +88,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     if case.instances > 1 {
         stage.server.grow(case.instances)?;
     }
-    let mut links = Links::new(options.pins().awake && case.rooms == 1)?;
+    let mut links = Links::new((options.pins().awake && case.rooms == 1).then_some(LOOK))?;
     let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, case.writers)?;
     let seconds = Duration::from_secs_f64(options.seconds);
     let mut run = Run::new(case, publishers, progress);

@@ -26,7 +26,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     let Case { connections, rooms } = case;
     let mut stage = Stage::set(peer, options, (rooms, connections.div_ceil(rooms)), 0)?;
     stage.restart()?;
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     rest(&mut links, SETTLE, progress)?;
     let processes = stage.server.processes.clone();
     let (at_rest, before) = (memory(&processes), Usage::now(&processes));

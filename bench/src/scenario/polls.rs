@@ -39,7 +39,7 @@ struct Run {
 
 pub(crate) fn run(per_second: f64, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let mut stage = Stage::set(peer, options, (ROOMS, CONNECTIONS / ROOMS), 0)?;
-    let mut links = Links::new(options.pins().awake)?;
+    let mut links = Links::new(options.pins().awake.then_some(Duration::ZERO))?;
     let mut pollers = Vec::with_capacity(CONNECTIONS);
     for number in 0..CONNECTIONS {
         let request = request(&mut stage, number)?;

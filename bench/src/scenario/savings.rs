@@ -80,7 +80,7 @@ pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Prog
     sends::fill(&stage, sends::Fill { messages: MESSAGES * case.rooms as u64, outstanding: 4 }, progress)?;
     stage.server.grow(INSTANCES)?;
     let metrics = stage.server.tidings().map(|tidings| tidings.metrics()).unwrap_or_default();
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     for address in stage.server.addresses() {
         for _ in 0..CONNECTIONS {
             links.http(address)?;

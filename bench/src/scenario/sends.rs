@@ -52,7 +52,7 @@ pub(crate) struct Fill {
 /// Sends so many messages by the writers of a stage, all acknowledged.
 pub(crate) fn fill(stage: &Stage, fill: Fill, progress: &mut Progress) -> Result<(), Failure> {
     let Fill { messages, outstanding } = fill;
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     let case = Case { rooms: stage.rooms.len(), writers: stage.writers.len(), outstanding, rate: None };
     let mut run = Run::connect(&mut links, stage, case)?;
     run.most = messages;
@@ -73,7 +73,7 @@ pub(crate) fn fill(stage: &Stage, fill: Fill, progress: &mut Progress) -> Result
 
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let mut stage = Stage::set(peer, options, (case.rooms, 0), case.writers)?;
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     let mut run = Run::connect(&mut links, &stage, case)?;
     let databases = stage.server.tidings().map(|tidings| tidings.database_processes()).unwrap_or_default();
     let processes = &stage.server.processes;

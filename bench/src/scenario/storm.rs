@@ -40,7 +40,7 @@ struct Storm<'a> {
 
 pub(crate) fn run(case: Case, peer: Peer, options: &Options, progress: &mut Progress) -> Result<Figures, Failure> {
     let stage = Stage::set(peer, options, (ROOMS, case.clients.div_ceil(ROOMS)), WRITERS)?;
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     let publishers = Publishers::connect(&mut links, &stage.server, stage.rooms.clone(), &stage.writers, WRITERS)?;
     let mut people = stage.people.iter().cloned();
     let seats = (0..case.clients).map(|number| Seat { room: number % ROOMS, person: people.next() });

@@ -33,7 +33,7 @@ pub(crate) fn run(rooms: usize, peer: Peer, options: &Options, progress: &mut Pr
     let (databases, metrics) = (tidings.database_processes(), tidings.metrics()[0]);
     let processes = stage.server.processes.clone();
     let before = memory(&processes);
-    let mut links = Links::new(false)?;
+    let mut links = Links::new(None)?;
     let path = Dialect::Tidings.path(None);
     for watcher in &watchers {
         links.socket(stage.server.address, &Request { path: &path, token: Some(&watcher.token) })?;
