@@ -23,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tower_http::cors::{AllowCredentials, AllowOrigin, CorsLayer};
 use tracing::{Instrument, Span, error_span};
 
+use super::extract::{SERVER_TIMING, X_CACHE};
 use super::timing::Timing;
 use crate::auth::request::Browsers;
 use crate::error::Error;
@@ -41,8 +42,8 @@ const HSTS: &str = "max-age=31536000";
 /// Names of query parameters that carry tokens elsewhere.
 const TOKEN_PARAMETERS: [&str; 5] = ["token", "access_token", "jwt", "auth", "bearer"];
 
-/// What answers the requests of a listener. Cloning it is cheap.
-#[derive(Debug, Clone)]
+/// What answers the requests of a listener.
+#[derive(Debug)]
 pub struct Site {
     router: TowerToHyperService<Router>,
     /// The same, for who comes from a page and may be of another site.
@@ -51,7 +52,7 @@ pub struct Site {
     refusing: TowerToHyperService<Router>,
     proxies: Arc<TrustedProxies>,
     /// How long answers take, where that is of interest.
-    timing: Option<Arc<Timing>>,
+    timing: Option<Timing>,
 }
 
 impl Site {
@@ -70,13 +71,12 @@ impl Site {
 
     /// The same, measured; its routes stand behind this path.
     pub(super) fn timed(self, base_path: &str) -> Self {
-        Self { timing: Some(Arc::new(Timing::new(base_path))), ..self }
+        Self { timing: Some(Timing::new(base_path)), ..self }
     }
 
     /// Answers a request, whatever happens.
-    pub async fn answer(self, mut request: Request) -> Response {
-        let timing = self.timing.clone();
-        let asked = timing.as_ref().and_then(|timing| timing.begin(&request));
+    pub async fn answer(self: Arc<Self>, mut request: Request) -> Response {
+        let asked = self.timing.as_ref().and_then(|timing| timing.begin(&request));
         let header = take_id(request.headers_mut());
         let id = header.to_str().unwrap_or_default();
         let client = client(&self.proxies, &request);
@@ -247,13 +247,7 @@ pub(super) fn cors(browsers: &Browsers) -> CorsLayer {
         .allow_credentials(AllowCredentials::predicate(move |origin, _| takes_cookies && may_send_them(origin)))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::PUT, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, REQUEST_ID])
-        .expose_headers([
-            ETAG,
-            RETRY_AFTER,
-            REQUEST_ID,
-            HeaderName::from_static("x-cache"),
-            HeaderName::from_static("server-timing"),
-        ])
+        .expose_headers([ETAG, RETRY_AFTER, REQUEST_ID, X_CACHE, SERVER_TIMING])
         .max_age(Duration::from_hours(2))
 }
 

@@ -1,6 +1,7 @@
 //! What handlers take: the caller, ids of the path, the query, a JSON body; each with our own errors.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::to_bytes;
@@ -8,7 +9,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,10 @@ use crate::protocol::parse_bytes;
 
 pub(super) use crate::protocol::{object, present};
 
+/// Where an answer was found.
+pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// Where its time went (Server Timing, W3C).
+pub(super) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Longest body, in bytes.
 pub const BODY_BYTES: usize = 256 << 10;
 
@@ -29,7 +34,7 @@ const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Who calls: their token is verified and they are known to the database.
 pub(super) struct Authenticated {
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
     took: Duration,
 }
 
@@ -71,13 +76,13 @@ impl Timing {
     /// The headers of an answer that came from there.
     pub(super) fn headers(&self, cached: Cached) -> HeaderMap {
         let part = if cached == Cached::Memory { "cache" } else { "db" };
-        let ms = |d: Duration| (d.as_micros() / 1000, d.as_micros() % 1000);
+        let ms = |d: Duration| (u64::try_from(d.as_millis()).unwrap_or(u64::MAX), d.subsec_micros() % 1000);
         let ((auth, auth_us), (rest, rest_us)) = (ms(self.auth), ms(self.begin.elapsed()));
         let timing = format!("auth;dur={auth}.{auth_us:03}, {part};dur={rest}.{rest_us:03}");
         let mut headers = HeaderMap::with_capacity(8);
-        headers.insert("x-cache", HeaderValue::from_static(cached.as_str()));
+        headers.insert(X_CACHE, HeaderValue::from_static(cached.as_str()));
         if let Ok(timing) = HeaderValue::try_from(timing) {
-            headers.insert("server-timing", timing);
+            headers.insert(SERVER_TIMING, timing);
         }
         headers
     }

@@ -113,7 +113,9 @@ fn tagged<B: IntoResponse>(
         headers.insert(ETAG, value);
     }
     if known == Some(etag) {
-        return (StatusCode::NOT_MODIFIED, headers).into_response();
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        *response.headers_mut() = headers;
+        return response;
     }
     (headers, body()).into_response()
 }

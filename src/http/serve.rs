@@ -77,7 +77,7 @@ pub fn take_over(listener: std::net::TcpListener) -> io::Result<TcpListener> {
 /// also one that waits for a further request: a proxy in front should give up its idle connections first, or a request
 /// of it meets a closing one.
 pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Lifecycle) {
-    let places = Arc::new(Semaphore::new(HTTP_CONNECTIONS as usize));
+    let (site, places) = (Arc::new(site), Arc::new(Semaphore::new(HTTP_CONNECTIONS as usize)));
     let mut last = BACKLOG;
     while last > 0 {
         // Those who wait already when it stops are let in: nobody else would answer them.
@@ -117,7 +117,7 @@ pub async fn serve(listener: TcpListener, site: Site, door: Door, lifecycle: &Li
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: Peer, site: Site, head: Duration, lifecycle: Lifecycle) {
+async fn serve_connection(stream: TcpStream, peer: Peer, site: Arc<Site>, head: Duration, lifecycle: Lifecycle) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(client = %peer.address, %error, "the connection was gone before it began");
         return;
