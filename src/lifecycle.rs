@@ -44,12 +44,18 @@ impl Lifecycle {
         name: &'static str,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        // Without an `async` block, which would keep room for the task twice: before it begins, and after.
-        let caught = AssertUnwindSafe(task).catch_unwind().map(move |result| {
-            // The panic hook has written where and why; this says which task it cost.
-            result.inspect_err(|_| tracing::error!(task = name, "a task panicked")).ok()
-        });
-        self.tasks.spawn(caught.instrument(span))
+        self.tasks.spawn(caught(name, task, Span::current).instrument(span))
+    }
+
+    /// The same for a task that lasts long and seldom does anything: it makes its span itself, whenever there may be
+    /// something to log, as this does should it panic.
+    pub fn spawn_as<T: Send + 'static>(
+        &self,
+        span: impl FnOnce() -> Span + Send + 'static,
+        name: &'static str,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        self.tasks.spawn(caught(name, task, span))
     }
 
     /// Starts a task that is needed for as long as the service runs: should it panic, it is started again.
@@ -107,6 +113,19 @@ impl Lifecycle {
     pub async fn ended(&self, patience: Duration) -> bool {
         tokio::time::timeout(patience, self.tasks.wait()).await.is_ok()
     }
+}
+
+/// A task, nothing of which is left should it panic but a line in its span.
+fn caught<T>(
+    name: &'static str,
+    task: impl Future<Output = T>,
+    span: impl FnOnce() -> Span,
+) -> impl Future<Output = Option<T>> {
+    // Without an `async` block, which would keep room for the task twice: before it begins, and after.
+    AssertUnwindSafe(task).catch_unwind().map(move |result| {
+        // The panic hook has written where and why; this says which task it cost.
+        result.inspect_err(|_| span().in_scope(|| tracing::error!(task = name, "a task panicked"))).ok()
+    })
 }
 
 /// What asks the process to stop: Ctrl-C or SIGTERM.

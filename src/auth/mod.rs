@@ -127,7 +127,7 @@ impl Auth {
         // Before the check: should the keys change meanwhile, it is of those of before.
         let keys = self.key_set.as_ref().map_or(0, |set| set.fetches());
         let print = Verified::print(token);
-        if let Some(principal) = self.verified.find(&print, keys).await {
+        if let Some(principal) = self.verified.find(&print, keys) {
             return Ok(principal);
         }
         let mut checked = self.check(token);
@@ -136,7 +136,7 @@ impl Auth {
             checked = self.check(token);
         }
         if let Ok(principal) = &checked {
-            self.verified.keep(print, keys, principal).await;
+            self.verified.keep(print, keys, principal);
         }
         checked.map_err(|refusal| match refusal {
             Refusal::Expired => Error::TokenExpired,

@@ -164,17 +164,17 @@ impl Chat {
             tracing::warn!("the log of access is shorter than it was; it is read anew");
             access.clear();
             access.cursor.store(0, Ordering::Release);
-            self.0.users.invalidate_all();
+            self.0.users.clear();
             (last, changes) = self.0.store.access_since(0).await?;
         }
         for change in changes {
-            self.apply_access(change).await;
+            self.apply_access(change);
         }
         access.cursor.store(last, Ordering::Release);
         Ok(())
     }
 
-    async fn apply_access(&self, NumberedChange { number, change, until }: NumberedChange) {
+    fn apply_access(&self, NumberedChange { number, change, until }: NumberedChange) {
         let (access, present) = (&self.0.access, self.0.hub.present());
         match change {
             AccessChange::User(user) => {
@@ -182,7 +182,7 @@ impl Chat {
                 // who read them before it is found out by the number.
                 access.changed.insert(user.clone(), (number, until));
                 access.cursor.store(number, Ordering::Release);
-                self.0.users.invalidate(&user).await;
+                self.0.users.forget(&user);
             }
             AccessChange::Suspended(user, false) => drop(access.suspended.remove(&user)),
             AccessChange::Suspended(user, true) => {

@@ -36,6 +36,7 @@ use crate::limits::Limits;
 use crate::model::{Commit, History, RoomId, UserId};
 use crate::moderation::Screen;
 use crate::presence::Presence;
+use crate::recent::Recent;
 use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
@@ -54,10 +55,10 @@ pub use rooms::RoomInput;
 pub use crate::cache::Cached;
 pub use crate::store::{PageQuery, ReadTo, RoomCursor};
 
-/// How long a user's name and role are taken from memory.
+/// How long a user's name and role are taken from memory at most.
 const USER_TTL: Duration = Duration::from_mins(5);
 /// Users kept in memory.
-const USERS: u64 = 100_000;
+const USERS: usize = 100_000;
 /// Catch-up pages kept for other readers who want the same, in bytes.
 const PAGE_BYTES: u64 = 16 << 20;
 /// Newest pages kept for who asks at about the same time; after that the room's log keeps them.
@@ -97,7 +98,7 @@ struct Inner {
     access: Access,
     most: Most,
     keeping: Keeping,
-    users: Memory<UserId, KnownUser>,
+    users: Recent<UserId, KnownUser>,
     pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
     newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
     /// The tail check should look now, and not only at its next turn.
@@ -190,7 +191,7 @@ impl Chat {
             most,
             keeping,
             users_make_rooms,
-            users: Memory::builder().max_capacity(USERS).time_to_live(USER_TTL).build(),
+            users: Recent::new(USERS, USER_TTL),
             pages: Memory::builder()
                 .max_capacity(PAGE_BYTES)
                 .weigher(|_, page: &Arc<following::SharedPage>| page.weight())
@@ -280,6 +281,7 @@ impl Chat {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
                     self.0.access.sweep();
+                    self.0.users.sweep();
                     self.leave_buckets();
                 }
             }

@@ -180,7 +180,7 @@ impl Chat {
     fn end_history(&self, history: History) {
         *self.0.history.write().unwrap_or_else(std::sync::PoisonError::into_inner) = history;
         self.0.hub.end();
-        self.0.users.invalidate_all();
+        self.0.users.clear();
         self.access_hinted();
         self.0.pages.invalidate_all();
     }

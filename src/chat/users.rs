@@ -71,32 +71,29 @@ impl Chat {
     }
 
     async fn known_user(&self, caller: &Caller) -> Result<Arc<User>> {
+        if let Some(user) = self.user_in_memory(&caller.id) {
+            return Ok(user);
+        }
+        // One reads for all who ask at the same time; a failure is not kept.
+        let _looking = self.0.users.look_up(&caller.id).await;
+        if let Some(user) = self.user_in_memory(&caller.id) {
+            return Ok(user);
+        }
         loop {
-            let (known, found) = match self.0.users.get(&caller.id).await {
-                Some(known) => (known, Cached::Memory),
-                // Boxed, as all that is rare: who is known does not carry it along.
-                None => Box::pin(self.read_user(caller)).await?,
-            };
+            let (known, cached) = Box::pin(self.load_user(caller)).await?;
+            self.0.users.keep(caller.id.clone(), known.clone());
+            // Else a change came between its reading and its keeping.
             if self.0.access.is_current(&caller.id, known.as_of) {
-                found.count("user");
+                cached.count("user");
                 return Ok(known.user);
             }
-            // A change came between its reading and its keeping.
-            self.0.users.invalidate(&caller.id).await;
         }
     }
 
-    /// One reads for all who ask at the same time; a failure is not kept.
-    async fn read_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
-        let mut found = Cached::Memory;
-        let load = async {
-            let (user, cached) = self.load_user(caller).await?;
-            found = cached;
-            Ok::<_, Error>(user)
-        };
-        let known = self.0.users.try_get_with_by_ref(&caller.id, load).await;
-        let known = known.map_err(|error: Arc<Error>| (*error).clone())?;
-        Ok((known, found))
+    fn user_in_memory(&self, id: &UserId) -> Option<Arc<User>> {
+        let known = self.0.users.get(id).filter(|known| self.0.access.is_current(id, known.as_of))?;
+        Cached::Memory.count("user");
+        Some(known.user)
     }
 
     async fn load_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
@@ -104,10 +101,12 @@ impl Chat {
         // The number first: what is read behind it holds at least that.
         let as_of = access.cursor();
         let changed = access.changed_lately(&caller.id);
+        // Of two ids that are the same one is kept.
+        let of_caller = |user| Arc::new(User { id: caller.id.clone(), ..user });
         if !changed && let Some(user) = self.0.cache.user(&caller.id).await {
-            return Ok((KnownUser { user: Arc::new(user), as_of }, Cached::Hit));
+            return Ok((KnownUser { user: of_caller(user), as_of }, Cached::Hit));
         }
-        let user = Arc::new(self.0.store.ensure_user(caller).await?);
+        let user = of_caller(self.0.store.ensure_user(caller).await?);
         if changed {
             // What is cached may be older, should Redis have been away when it changed.
             self.0.cache.replace_user(&user).await;

@@ -4,9 +4,12 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Debug;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
 
-use tokio::sync::{Notify, futures::Notified};
+use futures_util::task::AtomicWaker;
 
 use crate::model::{Caller, Credential, RoomId, UserId};
 use crate::protocol::{Frame, Wire};
@@ -44,12 +47,12 @@ pub struct Reader {
     /// With what it came in; a connection renews it in place.
     credential: Mutex<Credential>,
     ending: OnceLock<Ending>,
-    over: Notify,
-    inbox: Mutex<Inbox>,
-    /// Best-effort frames, and the room each is about. They wait here, where they are bounded, until the reader has
-    /// nothing better to send.
-    asides: Mutex<VecDeque<(RoomId, Frame)>>,
-    wake: Notify,
+    /// Nothing while nothing is in it, which is nearly always.
+    inbox: Mutex<Option<Box<Inbox>>>,
+    /// Whether something moved that its task has not looked at.
+    woken: AtomicBool,
+    /// Its task: a reader is waited for by one only. A `Notify` would take four times the memory, for each that waits.
+    task: AtomicWaker,
 }
 
 /// Why a reader ends although nobody wished it on its side.
@@ -71,6 +74,15 @@ struct Inbox {
     /// Rooms whose log moved.
     rooms: HashSet<RoomId>,
     list: Moved,
+    /// Best-effort frames, and the room each is about. They wait here, where they are bounded, until the reader has
+    /// nothing better to send.
+    asides: VecDeque<(RoomId, Frame)>,
+}
+
+impl Inbox {
+    fn is_empty(&self) -> bool {
+        self.rooms.is_empty() && self.list.is_empty() && self.asides.is_empty()
+    }
 }
 
 /// What moved in the user's room list.
@@ -97,10 +109,9 @@ impl Reader {
             outlet: None,
             credential: Mutex::new(caller.credential.clone()),
             ending: OnceLock::new(),
-            over: Notify::new(),
             inbox: Mutex::default(),
-            asides: Mutex::default(),
-            wake: Notify::new(),
+            woken: AtomicBool::default(),
+            task: AtomicWaker::new(),
         }
     }
 
@@ -119,20 +130,28 @@ impl Reader {
         &self.user
     }
 
-    /// Resolves once something moved since the last [`take`](Self::take); at once if it did already.
-    pub fn woken(&self) -> Notified<'_> {
-        self.wake.notified()
+    /// Resolves once something moved since it did so last; at once if it did already.
+    pub fn woken(&self) -> impl Future<Output = ()> {
+        self.resolved(|reader| reader.woken.swap(false, Ordering::AcqRel).then_some(()))
+    }
+
+    /// Resolves with what is looked for, once it is there when the reader is woken.
+    fn resolved<T>(&self, look: impl Fn(&Self) -> Option<T>) -> impl Future<Output = T> {
+        poll_fn(move |cx| {
+            // Registered, then looked: nothing can come in between.
+            self.task.register(cx.waker());
+            look(self).map_or(Poll::Pending, Poll::Ready)
+        })
     }
 
     /// The rooms that moved, and forgets them; and whether something moved in the list.
     pub fn take(&self) -> (HashSet<RoomId>, bool) {
-        let mut inbox = self.lock();
-        (std::mem::take(&mut inbox.rooms), !inbox.list.is_empty())
+        self.take_out(|inbox| (std::mem::take(&mut inbox.rooms), !inbox.list.is_empty()))
     }
 
     /// What moved in the list, and forgets it. Until this is asked for, a further move wakes nobody.
     pub fn take_list(&self) -> Moved {
-        std::mem::take(&mut self.lock().list)
+        self.take_out(|inbox| std::mem::take(&mut inbox.list))
     }
 
     /// The way to its socket, past its task.
@@ -142,30 +161,32 @@ impl Reader {
 
     /// There is something to do.
     pub(super) fn wake(&self) {
-        self.wake.notify_one();
+        self.woken.store(true, Ordering::Release);
+        self.task.wake();
     }
 
     /// A room's log moved.
     pub fn mark(&self, room: &RoomId) {
-        if self.lock().rooms.insert(room.clone()) {
-            self.wake.notify_one();
+        if self.lock().get_or_insert_default().rooms.insert(room.clone()) {
+            self.wake();
         }
     }
 
     pub(super) fn mark_listed(&self, room: &RoomId) {
         let mut inbox = self.lock();
-        if !inbox.list.rooms.contains(room) {
-            let first = inbox.list.is_empty();
-            inbox.list.rooms.insert(room.clone());
+        let list = &mut inbox.get_or_insert_default().list;
+        if !list.rooms.contains(room) {
+            let first = list.is_empty();
+            list.rooms.insert(room.clone());
             if first {
-                self.wake.notify_one();
+                self.wake();
             }
         }
     }
 
     pub(super) fn mark_list(&self) {
-        self.lock().list.relist = true;
-        self.wake.notify_one();
+        self.lock().get_or_insert_default().list.relist = true;
+        self.wake();
     }
 
     /// Ends it. Of several reasons the first one counts.
@@ -175,8 +196,7 @@ impl Reader {
         if let Some(outlet) = &self.outlet {
             outlet.shut();
         }
-        self.over.notify_one();
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// Why it has to end, if it has to.
@@ -185,13 +205,8 @@ impl Reader {
     }
 
     /// Resolves once it has to end.
-    pub async fn over(&self) -> Ending {
-        loop {
-            if let Some(ending) = self.ending() {
-                return ending;
-            }
-            self.over.notified().await;
-        }
+    pub fn over(&self) -> impl Future<Output = Ending> {
+        self.resolved(Self::ending)
     }
 
     /// Its session was renewed.
@@ -206,19 +221,29 @@ impl Reader {
 
     /// The best-effort frames that wait, and forgets them.
     pub fn take_asides(&self) -> VecDeque<(RoomId, Frame)> {
-        std::mem::take(&mut *self.asides.lock().unwrap_or_else(PoisonError::into_inner))
+        self.take_out(|inbox| std::mem::take(&mut inbox.asides))
     }
 
     pub(super) fn aside(&self, room: &RoomId, frame: Frame) {
-        let mut asides = self.asides.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inbox = self.lock();
+        let asides = &mut inbox.get_or_insert_default().asides;
         if asides.len() < ASIDES {
             asides.push_back((room.clone(), frame));
-            drop(asides);
-            self.wake.notify_one();
+            drop(inbox);
+            self.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inbox> {
+    fn take_out<T: Default>(&self, part: impl FnOnce(&mut Inbox) -> T) -> T {
+        let mut inbox = self.lock();
+        let taken = inbox.as_mut().map(|inbox| part(inbox)).unwrap_or_default();
+        if inbox.as_ref().is_some_and(|inbox| inbox.is_empty()) {
+            *inbox = None;
+        }
+        taken
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<Inbox>>> {
         // No code here can panic while it holds the lock half way through a change.
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -18,7 +18,7 @@ impl Connection<'_> {
     /// Does what a frame asks and queues its answer; the caller answers an error.
     pub(super) async fn handle(&mut self, id: Option<FrameId>, frame: ClientFrame) -> Result<()> {
         let chat = &self.context.chat;
-        let user = self.caller.id.clone();
+        let user = self.reader.user().clone();
         match frame {
             ClientFrame::Subscribe(request) => return self.subscribe(id, request).await,
             ClientFrame::Watch => return self.watch(id).await,
@@ -81,7 +81,7 @@ impl Connection<'_> {
     async fn subscribe(&mut self, id: Option<FrameId>, request: Subscribe) -> Result<()> {
         let room_id = request.room_id.clone();
         let most = self.context.settings.limits.rooms_per_connection;
-        if !self.rooms.contains_key(&room_id) && self.rooms.len() >= most {
+        if !self.rooms.contains(&room_id) && self.rooms.len() >= most {
             telemetry::limit_hit("rooms_per_connection");
             return Err(Error::TooLarge { what: "a connection", limit: format!("{most} rooms") });
         }
@@ -102,17 +102,17 @@ impl Connection<'_> {
         self.replies.push(subscribed.encode());
         self.replies.extend(begin.page);
         // The new subscription takes the old one's place; nothing of the old one follows.
-        self.rooms.insert(room_id.clone(), begin.subscription);
         if !self.behind.contains(&room_id) {
-            self.behind.push_back(room_id);
+            self.behind.push_back(begin.subscription.log().id().clone());
         }
+        self.rooms.insert(begin.subscription);
         Ok(())
     }
 
     async fn watch(&mut self, id: Option<FrameId>) -> Result<()> {
         // Registered before the list is read, so that nothing passes in between.
         let subscription = self.context.chat.watch(&self.reader).await?;
-        let list = self.context.chat.listed(&self.caller.id, None).await?;
+        let list = self.context.chat.listed(self.reader.user(), None).await?;
         self.ok(id);
         self.watched = Some(Box::new(Watched {
             _subscription: subscription,
@@ -127,10 +127,10 @@ impl Connection<'_> {
 
     async fn authenticate_again(&mut self, id: Option<FrameId>, auth: &Auth) -> Result<()> {
         let caller = self.context.auth.user(&Token::bearer(&auth.token)).await?;
-        if caller.id != self.caller.id {
+        if caller.id != *self.reader.user() {
             return Err(Error::Forbidden(OTHER_USER));
         }
-        self.renew(caller.clone());
+        self.renew(&caller);
         // Behind the renewal: should the new token be revoked from here on, the connection is found.
         let session: Session = self.context.chat.session(&caller).await?;
         self.answer(id, |id| ServerFrame::Ok { id, message: None, position: None, session: Some(&session) });

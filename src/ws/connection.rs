@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::Instrument;
 
 use super::outbound::close_of;
+use super::rooms::Rooms;
 use super::socket::{Incoming, Socket};
-use super::{AsWho, Context, Presented, counting};
+use super::{AsWho, Call, Context, Presented, counting};
 use crate::auth::request::Token;
 use crate::error::{Error, Result};
-use crate::hub::{Entered, ListSubscription, Reader, Subscription};
+use crate::hub::{Entered, ListSubscription, Reader};
 use crate::lifecycle::Guest;
 use crate::limits::FrameBucket;
 use crate::model::{Caller, RoomId, Session, Timestamp};
@@ -45,10 +46,12 @@ pub(super) struct Watched {
 /// An authenticated connection.
 pub(super) struct Connection<'a> {
     pub(super) context: &'a Context,
-    pub(super) caller: Arc<Caller>,
+    pub(super) call: Arc<Call>,
     pub(super) reader: Arc<Reader>,
     _entered: Entered,
-    pub(super) rooms: HashMap<RoomId, Subscription>,
+    /// When its token ends.
+    expires_at: Timestamp,
+    pub(super) rooms: Rooms,
     /// Rooms whose log may hold something after the cursor, in the order they are served.
     pub(super) behind: VecDeque<RoomId>,
     pub(super) watched: Option<Box<Watched>>,
@@ -72,13 +75,14 @@ pub(super) async fn run(
     socket: &mut Socket,
     presented: Box<Presented>,
 ) -> Option<Close> {
+    let span = presented.call.span();
     let known = tokio::select! {
-        known = Box::pin(authenticate(context, socket, presented)) => known,
+        known = Box::pin(authenticate(context, socket, presented).instrument(span)) => known,
         // Who has not said who they are by then is not waited for.
         () = context.lifecycle.stopping() => return Some(Close::DRAIN),
     };
     match known {
-        Ok(known) => Connection::welcome(context, *known).serve(guest, socket).await,
+        Ok(known) => Connection::welcome(context, known).serve(guest, socket).await,
         Err(close) => close,
     }
 }
@@ -89,7 +93,7 @@ struct Known {
     session: Session,
     reader: Arc<Reader>,
     entered: Entered,
-    request_id: String,
+    call: Arc<Call>,
 }
 
 async fn authenticate(
@@ -97,7 +101,7 @@ async fn authenticate(
     socket: &mut Socket,
     presented: Box<Presented>,
 ) -> Result<Box<Known>, Option<Close>> {
-    let Presented { as_who, request_id } = *presented;
+    let Presented { as_who, call } = *presented;
     let (id, caller) = match as_who {
         AsWho::Token(verified) => (None, verified),
         AsWho::Nothing => first_frame(context, socket).await?,
@@ -107,7 +111,7 @@ async fn authenticate(
         let reader = Arc::new(Reader::of_connection(&caller, socket.outlet().clone()));
         let entered = context.chat.enter(&reader, &caller)?;
         let session = context.chat.session(&caller).await?;
-        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered, request_id }))
+        Ok::<_, Error>(Box::new(Known { caller, session, reader, entered, call }))
     };
     match known.await {
         Ok(known) => Ok(known),
@@ -161,25 +165,28 @@ pub(super) fn report(error: &Error) {
 
 impl<'a> Connection<'a> {
     /// A connection that begins with its `welcome`.
-    fn welcome(context: &'a Context, known: Known) -> Self {
-        let Known { caller, session, reader, entered, request_id } = known;
+    #[expect(clippy::boxed_local, reason = "the box is to end here, and not with the connection")]
+    fn welcome(context: &'a Context, known: Box<Known>) -> Self {
+        let Known { caller, session, reader, entered, call } = *known;
         let settings = &context.settings;
         let welcome = ServerFrame::Welcome {
             session: &session,
             history: &context.chat.history(),
             heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
             limits: &settings.limits,
-            request_id: &request_id,
+            request_id: &call.request_id,
         };
+        let replies = vec![welcome.encode()];
         Self {
             context,
+            call,
             reader,
             _entered: entered,
-            caller,
-            rooms: HashMap::new(),
+            expires_at: caller.expires_at(),
+            rooms: Rooms::default(),
             behind: VecDeque::new(),
             watched: None,
-            replies: vec![welcome.encode()],
+            replies,
             retry: None,
             bucket: context.chat.limits().connection(),
             refusals: 0,
@@ -215,8 +222,9 @@ impl<'a> Connection<'a> {
                     let reconnect_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                     self.replies.push(ServerFrame::Drain { reconnect_in_ms }.encode());
                 }
-                ending = reader.over() => return Some(close_of(ending)),
                 incoming = socket.next() => match incoming {
+                    // Nothing more is done for who has to end; the next write says so.
+                    _ if reader.ending().is_some() => {}
                     Incoming::Alive => {
                         self.heard = Instant::now();
                         // Signs of life are few; a flood of them is one like any other.
@@ -228,9 +236,8 @@ impl<'a> Connection<'a> {
                     Incoming::Text(text) => {
                         self.heard = Instant::now();
                         // Boxed, as all that is rare: an idle connection does not keep room for it.
-                        if let Some(close) = Box::pin(self.receive(&text)).await {
-                            // The answer that says why goes out before the close. The peer may be gone: no matter.
-                            let _ = self.write(socket).await;
+                        let span = self.call.span();
+                        if let Some(close) = Box::pin(self.receive(text, socket).instrument(span)).await {
                             return Some(close);
                         }
                     }
@@ -248,8 +255,15 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Does what one frame asks, and answers it.
-    async fn receive(&mut self, text: &str) -> Option<Close> {
+    /// Does what one frame asks, and answers it; returns how to close, if that is how it ends.
+    async fn receive(&mut self, text: Frame, socket: &mut Socket) -> Option<Close> {
+        let close = self.obey(&text).await?;
+        // The answer that says why goes out before the close. The peer may be gone: no matter.
+        let _ = self.write(socket).await;
+        Some(close)
+    }
+
+    async fn obey(&mut self, text: &str) -> Option<Close> {
         if let Err(error) = self.take_frame() {
             let id = decode(text).map_or_else(|bad| bad.id, |(id, _)| id);
             self.replies.push(ServerFrame::error(id, &error).encode());
@@ -295,7 +309,7 @@ impl<'a> Connection<'a> {
 
     /// So long before the last moment in which the session may be renewed.
     fn session_ends(&self, before: Duration) -> Instant {
-        let left = self.caller.expires_at().0.saturating_sub(Timestamp::now().0);
+        let left = self.expires_at.0.saturating_sub(Timestamp::now().0);
         let left = Duration::from_micros(u64::try_from(left).unwrap_or(0)) + GRACE;
         // A token of a hundred years does not fit into an instant.
         Instant::now() + left.saturating_sub(before).min(Duration::from_hours(24))
@@ -315,7 +329,7 @@ impl<'a> Connection<'a> {
             self.pinged = now;
             socket.ping();
         }
-        let left = self.caller.expires_at().0 - Timestamp::now().0;
+        let left = self.expires_at.0 - Timestamp::now().0;
         if left <= -i64::try_from(GRACE.as_micros()).unwrap_or(i64::MAX) {
             return Err(Close::TOKEN_EXPIRED);
         }
@@ -327,9 +341,9 @@ impl<'a> Connection<'a> {
     }
 
     /// A renewed session counts from now on.
-    pub(super) fn renew(&mut self, caller: Arc<Caller>) {
+    pub(super) fn renew(&mut self, caller: &Caller) {
         self.reader.renew(caller.credential.clone());
-        self.caller = caller;
+        self.expires_at = caller.expires_at();
         self.warned = false;
     }
 }

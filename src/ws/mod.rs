@@ -6,8 +6,10 @@ mod connection;
 mod counting;
 mod outbound;
 mod outlet;
+mod rooms;
 mod socket;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tracing::{error_span, field};
+use tracing::{Span, error_span, field};
 
 use crate::auth::Auth;
 use crate::auth::request::{Browsers, Token};
@@ -60,7 +62,7 @@ struct Context {
     browsers: Arc<Browsers>,
     lifecycle: Lifecycle,
     settings: Settings,
-    places: Arc<Semaphore>,
+    places: Semaphore,
 }
 
 /// The route's handler.
@@ -71,7 +73,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(
     lifecycle: Lifecycle,
     settings: Settings,
 ) -> MethodRouter<S> {
-    let places = Arc::new(Semaphore::new(settings.max_connections));
+    let places = Semaphore::new(settings.max_connections);
     let context = Arc::new(Context { chat, auth, browsers, lifecycle, settings, places });
     get(async move |request: Request| upgrade(&context, request).await)
 }
@@ -80,29 +82,22 @@ pub fn route<S: Clone + Send + Sync + 'static>(
 async fn upgrade(context: &Arc<Context>, mut request: Request) -> Result<Response> {
     let guest = context.lifecycle.guest().ok_or(Error::Stopping)?;
     let place = place_of(context, &request)?;
-    let client = request.extensions().get::<Client>().copied();
+    let client = request.extensions().get::<Client>().map(|client| client.address);
     let headers = std::mem::take(request.headers_mut());
     context.browsers.check_origin(&headers)?;
     let accept = accept_key(&headers)?;
     let offered = Offered::read(&headers)?;
     let as_who = presented(context, &headers, offered.token).await?;
-    let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    // Of its own, because the request ends with its answer.
-    let client = client.map(|client| field::display(client.address));
-    let span = error_span!(target: CALL, parent: None, "connection", request.id = request_id, client);
-    let presented = Box::new(Presented { as_who, request_id });
+    let request_id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().into();
+    let call = Arc::new(Call { request_id, client });
+    let presented = Box::new(Presented { as_who, call: call.clone() });
     let echo = offered.subprotocol;
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let on_upgrade =
         on_upgrade.ok_or_else(|| Error::invalid("upgrade", "this connection cannot be upgraded; use HTTP/1.1"))?;
-    let context = context.clone();
     // Tracked before the answer goes out, so that a stop in between waits for it.
-    let lifecycle = context.lifecycle.clone();
-    let serving = async move {
-        serve(context, on_upgrade, presented, guest).await;
-        drop(place);
-    };
-    lifecycle.spawn_in(span, "connection", serving);
+    let serving = serve(context.clone(), on_upgrade, presented, guest, place);
+    context.lifecycle.spawn_as(move || call.span(), "connection", serving);
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let answer = response.headers_mut();
     answer.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -122,16 +117,24 @@ fn place_of(context: &Context, request: &Request) -> Result<Option<Place>> {
 }
 
 /// Serves a connection. What happens once, before and after its life, is boxed: its task does not keep room for it.
-async fn serve(context: Arc<Context>, on_upgrade: OnUpgrade, presented: Box<Presented>, guest: Guest) {
+async fn serve(
+    context: Arc<Context>,
+    on_upgrade: OnUpgrade,
+    presented: Box<Presented>,
+    guest: Guest,
+    _place_of_address: Option<Place>,
+) {
     let Some(mut socket) = Box::pin(take_back(on_upgrade, &context.settings)).await else { return };
     let _open = telemetry::Open::count(|counting| &counting.websockets);
-    let close = if let Ok(_place) = context.places.clone().try_acquire_owned() {
+    let call = presented.call.clone();
+    let place = context.places.try_acquire();
+    let close = if place.is_ok() {
         connection::run(&context, &guest, &mut socket, presented).await
     } else {
         telemetry::limit_hit("connections");
         Some(Close::OVERLOADED)
     };
-    tracing::debug!(close = close.map(|close| close.reason), "a connection closes");
+    call.span().in_scope(|| tracing::debug!(close = close.map(|close| close.reason), "a connection closes"));
     Box::pin(socket.close(close)).await;
 }
 
@@ -145,8 +148,22 @@ async fn take_back(on_upgrade: OnUpgrade, settings: &Settings) -> Option<Socket>
 /// What a connection begins with.
 struct Presented {
     as_who: AsWho,
-    /// The id of its handshake.
-    request_id: String,
+    call: Arc<Call>,
+}
+
+/// The handshake, as the log names it.
+struct Call {
+    request_id: Box<str>,
+    client: Option<IpAddr>,
+}
+
+impl Call {
+    /// In which all is logged that the connection does. Made for each thing it does: one that is kept takes half a
+    /// kilobyte. Without a parent, because the handshake's ends with its answer.
+    fn span(&self) -> Span {
+        let client = self.client.map(field::display);
+        error_span!(target: CALL, parent: None, "connection", request.id = &*self.request_id, client)
+    }
 }
 
 /// What a connection brings to authenticate with.

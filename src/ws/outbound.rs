@@ -1,9 +1,11 @@
 //! What a connection writes: answers first, then what lies after its cursors, then best-effort frames, then meta.
 //! A batch at a time; the next is made when the socket has taken this one.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::connection::{Connection, report};
 use super::socket::Socket;
@@ -43,7 +45,13 @@ impl Connection<'_> {
         let mut room_for = BATCH;
         while room_for > 0 && self.retry.is_none_or(|at| at <= Instant::now()) {
             let Some(room) = self.behind.pop_front() else { break };
-            let frames = match self.next_of(&room, room_for).await {
+            let frames = if let Some(frames) = self.next_of(&room, room_for) {
+                Ok(frames)
+            } else {
+                let span = self.call.span();
+                Box::pin(self.catch_up(&room).instrument(span)).await
+            };
+            let frames = match frames {
                 Ok(frames) => frames,
                 Err(error) => {
                     self.retry_later(room, &error);
@@ -67,12 +75,17 @@ impl Connection<'_> {
         if self.behind.is_empty() {
             // Never in front of messages.
             for (room, frame) in self.reader.take_asides() {
-                if self.rooms.contains_key(&room) {
+                if self.rooms.contains(&room) {
                     socket.feed(&frame);
                 }
             }
-            Box::pin(self.tell_moved()).await;
+            if self.has_to_tell() {
+                let span = self.call.span();
+                Box::pin(self.tell_moved().instrument(span)).await;
+            }
             self.feed_replies(socket);
+            // An idle connection keeps no list.
+            self.behind = VecDeque::new();
         }
         socket.flush().await?;
         // Only now: what is pushed from here on comes behind what was written.
@@ -94,7 +107,7 @@ impl Connection<'_> {
     fn absorb(&mut self) {
         let (rooms, is_listed) = self.reader.take();
         for room in rooms {
-            if self.rooms.contains_key(&room) && !self.behind.contains(&room) {
+            if self.rooms.contains(&room) && !self.behind.contains(&room) {
                 self.behind.push_back(room);
             }
         }
@@ -106,44 +119,57 @@ impl Connection<'_> {
         }
     }
 
-    /// What lies after the cursor in a room; none if there is nothing, or the subscription is over.
-    async fn next_of(&mut self, id: &RoomId, bytes: usize) -> Result<Vec<Frame>> {
-        let user = &self.caller.id;
-        let Some(room) = self.rooms.get(id) else { return Ok(Vec::new()) };
+    /// What lies after the cursor in a room; none if there is nothing, or the subscription is over. Nothing at all if
+    /// memory does not reach back that far.
+    fn next_of(&mut self, id: &RoomId, bytes: usize) -> Option<Vec<Frame>> {
+        let Some(room) = self.rooms.get(id) else { return Some(Vec::new()) };
         let Position { cursor, joined_seq } = room.pause();
-        let removed = match room.log().pull(user, cursor, joined_seq, bytes) {
+        match room.log().pull(self.reader.user(), cursor, joined_seq, bytes) {
             Pull::Frames { frames, rev } => {
                 room.move_to(Position { cursor: rev, joined_seq });
-                return Ok(frames);
+                Some(frames)
             }
-            Pull::Removed { rev } => rev,
-            Pull::Behind => match Box::pin(self.context.chat.catch_up(room.log(), user, cursor)).await? {
-                CatchUp::Page { frame, position } => {
-                    // They may have left and come back while they were behind.
-                    room.move_to(position);
-                    return Ok(vec![frame]);
-                }
-                CatchUp::Removed { rev } => rev,
-            },
-        };
+            Pull::Removed { rev } => Some(self.removed(id, rev)),
+            Pull::Behind => None,
+        }
+    }
+
+    /// The same from the store, for a subscription that is paused.
+    async fn catch_up(&mut self, id: &RoomId) -> Result<Vec<Frame>> {
+        let Some(room) = self.rooms.get(id) else { return Ok(Vec::new()) };
+        let cursor = room.pause().cursor;
+        match self.context.chat.catch_up(room.log(), self.reader.user(), cursor).await? {
+            CatchUp::Page { frame, position } => {
+                // They may have left and come back while they were behind.
+                room.move_to(position);
+                Ok(vec![frame])
+            }
+            CatchUp::Removed { rev } => Ok(self.removed(id, rev)),
+        }
+    }
+
+    /// Ends a subscription whose user has left, and tells the client.
+    fn removed(&mut self, id: &RoomId, rev: u64) -> Vec<Frame> {
         self.leave(id);
-        self.replies.push(ServerFrame::Removed { room_id: id, rev: removed }.encode());
-        Ok(Vec::new())
+        self.replies.push(ServerFrame::Removed { room_id: id, rev }.encode());
+        Vec::new()
     }
 
     /// The store could not be read. The cursor stands; the same is tried again.
     fn retry_later(&mut self, room: RoomId, error: &Error) {
-        report(error);
+        self.call.span().in_scope(|| report(error));
         self.behind.push_front(room);
         self.retry = Some(Instant::now() + AGAIN);
     }
 
-    /// Tells what moved in the watched list, once it was gathered.
+    /// Whether what moved in the watched list was gathered long enough.
+    fn has_to_tell(&self) -> bool {
+        self.watched.as_ref().and_then(|watched| watched.due).is_some_and(|due| due <= Instant::now())
+    }
+
+    /// Tells what moved in the watched list.
     async fn tell_moved(&mut self) {
         let Some(watched) = &mut self.watched else { return };
-        if watched.due.is_none_or(|due| due > Instant::now()) {
-            return;
-        }
         watched.due = None;
         let Moved { rooms, relist } = self.reader.take_list();
         watched.moved.extend(rooms);
@@ -151,7 +177,7 @@ impl Connection<'_> {
         if std::mem::take(&mut watched.relist) {
             // A change of the list was missed: what was told and what is there now, all of it.
             watched.moved.extend(watched.told.keys().cloned());
-            match self.context.chat.list(&self.caller.id).await {
+            match self.context.chat.list(self.reader.user()).await {
                 Ok(feed) => watched.moved.extend(feed.rooms().iter().map(|log| log.id().clone())),
                 Err(error) => {
                     report(&error);
@@ -162,7 +188,7 @@ impl Connection<'_> {
             }
         }
         let moved: Vec<RoomId> = watched.moved.drain().collect();
-        match self.context.chat.listed(&self.caller.id, Some(&moved)).await {
+        match self.context.chat.listed(self.reader.user(), Some(&moved)).await {
             Ok(list) => self.tell_list(list, false),
             Err(error) => {
                 report(&error);

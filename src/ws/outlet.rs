@@ -3,6 +3,7 @@
 //! it in one go, or a part of one push: whoever pushes past the task is refused while anything waits.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -54,12 +55,23 @@ impl Outlet {
         self.drain(&mut waiting.frames).map(drop)
     }
 
+    /// Writes what the kernel takes at once. Returns whether that was all.
+    pub(super) fn try_flush(&self) -> io::Result<bool> {
+        self.drain(&mut self.lock().frames)
+    }
+
     /// Waits until everything is written.
     pub(super) async fn flush(&self) -> io::Result<()> {
-        while !self.drain(&mut self.lock().frames)? {
+        while !self.try_flush()? {
             self.stream.writable().await?;
         }
         Ok(())
+    }
+
+    /// Resolves once there may be something to read; for the task alone, as only the last who asks is woken. Unlike
+    /// [`TcpStream::readable`] it takes no memory of its own.
+    pub(super) fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        poll_fn(|cx| self.stream.poll_read_ready(cx))
     }
 
     /// What the kernel did not take yet, in bytes.

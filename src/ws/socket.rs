@@ -1,6 +1,7 @@
 //! A WebSocket as a stream of text frames with deadlines: what breaks RFC 6455 becomes a close code, and a peer
 //! that neither reads nor answers is given up.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -18,10 +19,11 @@ use tokio_tungstenite::tungstenite::{Bytes, Message};
 use super::outlet::Outlet;
 use crate::protocol::{Close, Frame, wire};
 
-/// tungstenite allocates its read buffer at once and clears it before each read: its default of 128 KiB would be
-/// nearly all the memory and half the CPU of a connection. Most frames of clients are shorter than this; a longer one gets
-/// a buffer of its length.
-const READ_BUFFER: usize = 512;
+/// tungstenite allocates its read buffer at once, keeps it, and clears it before each read: its default of 128 KiB would be
+/// nearly all the memory and half the CPU of a connection. A longer frame gets a buffer of its length.
+const READ_BUFFER: usize = 32;
+/// What is read of the peer at once, on the stack: most frames of clients are shorter.
+const AT_ONCE: usize = 2 << 10;
 /// Answers to pings that may wait for a peer that does not read, in bytes.
 const MOST_ANSWERS: usize = 512;
 /// A ping without anything in it (RFC 6455, section 5.5.2).
@@ -43,7 +45,6 @@ pub(super) enum Incoming {
 pub(super) struct Socket {
     /// Reads; of what is written, only its own answers to pings and closes come from it.
     websocket: WebSocket<Wires>,
-    outlet: Arc<Outlet>,
     /// What leaves at the next [`flush`](Self::flush).
     fed: Vec<u8>,
     patience: Duration,
@@ -59,15 +60,14 @@ impl Socket {
             .max_write_buffer_size(MOST_ANSWERS)
             .max_message_size(Some(frame_bytes))
             .max_frame_size(Some(frame_bytes));
-        let outlet = Arc::new(Outlet::new(stream));
-        let wires = Wires(outlet.clone());
+        let wires = Wires { outlet: Arc::new(Outlet::new(stream)), ahead: VecDeque::new() };
         let websocket = WebSocket::from_partially_read(wires, received.to_vec(), Role::Server, Some(config));
-        Self { websocket, outlet, fed: Vec::new(), patience }
+        Self { websocket, fed: Vec::new(), patience }
     }
 
     /// The way past the connection's task.
     pub(super) fn outlet(&self) -> &Arc<Outlet> {
-        &self.outlet
+        &self.websocket.get_ref().outlet
     }
 
     /// The next thing the peer sends. Safe to drop and call again.
@@ -75,20 +75,26 @@ impl Socket {
         loop {
             // Who always has something for us gets no more than their turn.
             consume_budget().await;
-            return match self.websocket.read() {
-                Ok(Message::Text(text)) => Incoming::Text(text),
-                Ok(Message::Binary(_)) => Incoming::End(Some(Close::BINARY)),
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Alive,
-                Ok(Message::Close(_)) => Incoming::End(None),
-                Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if self.outlet.stream().readable().await.is_ok() {
-                        continue;
-                    }
-                    Incoming::End(None)
-                }
-                Err(error) => Incoming::End(close_for(&error)),
-            };
+            // In a call of its own, as an idle connection would else keep room for what it returns.
+            if let Some(incoming) = self.read() {
+                return incoming;
+            }
+            if self.outlet().readable().await.is_err() {
+                return Incoming::End(None);
+            }
         }
+    }
+
+    /// What is there of the peer; nothing until a frame is whole.
+    fn read(&mut self) -> Option<Incoming> {
+        Some(match self.websocket.read() {
+            Ok(Message::Text(text)) => Incoming::Text(text),
+            Ok(Message::Binary(_)) => Incoming::End(Some(Close::BINARY)),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Incoming::Alive,
+            Ok(Message::Close(_)) => Incoming::End(None),
+            Err(WsError::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) => Incoming::End(close_for(&error)),
+        })
     }
 
     /// Puts a frame with those that leave at the next [`flush`](Self::flush).
@@ -106,9 +112,13 @@ impl Socket {
     pub(super) async fn flush(&mut self) -> Result<(), Close> {
         if !self.fed.is_empty() {
             let fed = Bytes::from(std::mem::take(&mut self.fed));
-            self.outlet.put(fed).map_err(|_| Close::NORMAL)?;
+            self.outlet().put(fed).map_err(|_| Close::NORMAL)?;
         }
-        match timeout(self.patience, self.outlet.flush()).await {
+        if self.outlet().try_flush().map_err(|_| Close::NORMAL)? {
+            return Ok(());
+        }
+        // Boxed: only who is slow has to be waited for.
+        match Box::pin(timeout(self.patience, self.outlet().flush())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::NORMAL),
             Err(_) => Err(Close::HEARTBEAT_TIMEOUT),
@@ -118,18 +128,18 @@ impl Socket {
     /// Says how it ends, waits a moment for the peer to hear it, and closes.
     pub(super) async fn close(mut self, close: Option<Close>) {
         let goodbye = async {
-            self.outlet.flush().await?;
+            self.outlet().flush().await?;
             // Pongs that wait, or the answer to a close of the peer's; that this was the last is called an error.
             drop(self.websocket.flush());
-            self.outlet.flush().await?;
+            self.outlet().flush().await?;
             if let Some(Close { code, reason }) = close {
                 let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
                 self.websocket.close(Some(frame))?;
-                self.outlet.flush().await?;
+                self.outlet().flush().await?;
             }
             // What the peer has sent meanwhile is read and dropped: closing a socket with unread bytes resets it,
             // and the peer would not get our frame.
-            let stream = self.outlet.stream();
+            let stream = self.outlet().stream();
             SockRef::from(stream).shutdown(Shutdown::Write)?;
             let mut rest = [0; 1024];
             loop {
@@ -148,18 +158,35 @@ impl Socket {
 }
 
 /// The socket as tungstenite sees it: reads what is there, and writes whole frames into the outlet.
-struct Wires(Arc<Outlet>);
+struct Wires {
+    outlet: Arc<Outlet>,
+    /// What was read and not asked for yet.
+    ahead: VecDeque<u8>,
+}
 
 impl Read for Wires {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.stream().try_read(buffer)
+        if self.ahead.is_empty() {
+            let mut read = [0; AT_ONCE];
+            let length = self.outlet.stream().try_read(&mut read)?;
+            let mut rest = &read[..length];
+            let taken = rest.read(buffer)?;
+            self.ahead.extend(rest);
+            return Ok(taken);
+        }
+        let taken = self.ahead.read(buffer)?;
+        if self.ahead.is_empty() {
+            // An idle connection keeps no list.
+            self.ahead = VecDeque::new();
+        }
+        Ok(taken)
     }
 }
 
 impl Write for Wires {
     fn write(&mut self, frames: &[u8]) -> io::Result<usize> {
         // What does not fit stays with tungstenite, which keeps a little, and of the pongs after that only the newest.
-        self.0.put_if_free(frames)?;
+        self.outlet.put_if_free(frames)?;
         Ok(frames.len())
     }
 
@@ -213,7 +240,7 @@ mod tests {
             () = flooding => {}
             () = reading => {}
         }
-        let unwritten = socket.outlet.unwritten();
+        let unwritten = socket.outlet().unwritten();
         assert!(unwritten < 1 << 10, "{unwritten} bytes of pongs wait");
         drop(pings);
         let mut heard = Vec::new();
