@@ -28,7 +28,6 @@ pub mod operator;
 pub mod outbound;
 pub mod presence;
 pub mod protocol;
-mod recent;
 pub mod redis;
 pub mod server;
 pub mod store;

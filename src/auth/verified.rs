@@ -1,29 +1,41 @@
 //! Tokens that were verified before: who polls, or comes back, costs no second look at a signature. It says nothing of
 //! what may have changed since but for the keys: whether access has ended is asked elsewhere, each time.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use quick_cache::sync::Cache;
 use ring::digest::{Context, SHA256};
 
 use super::request::Token;
 use crate::model::{Credential, Principal, Timestamp};
-use crate::recent::Recent;
 
-/// Tokens kept; of more, the oldest go.
-const TOKENS: usize = 50_000;
+/// Tokens kept; of more, those used least go.
+const TOKENS: usize = 20_000;
 /// How long one is kept.
 const TIME: Duration = Duration::from_mins(10);
+/// How often those are looked for that have been kept for so long.
+const SWEEP: Duration = Duration::from_mins(1);
 
 /// A token and what carried it, as a digest: the text itself is kept by nobody.
 pub(super) type Print = [u8; 32];
 
 /// What tokens said, and by which keys.
-pub(super) struct Verified(Recent<Print, Arc<(u64, Principal)>>);
+pub(super) struct Verified {
+    tokens: Cache<Print, Known>,
+    swept: Mutex<Instant>,
+}
+
+#[derive(Clone)]
+struct Known {
+    principal: Principal,
+    keys: u64,
+    since: Instant,
+}
 
 impl Verified {
     pub(super) fn new() -> Self {
-        Self(Recent::new(TOKENS, TIME))
+        Self { tokens: Cache::new(TOKENS), swept: Mutex::new(Instant::now()) }
     }
 
     /// The print of a token. What carried it counts: one that is good in a header may be none in a cookie.
@@ -41,14 +53,25 @@ impl Verified {
 
     /// Who the bearer is, if the token was verified by the keys of this time and has not ended.
     pub(super) fn find(&self, print: &Print, keys: u64) -> Option<Principal> {
-        let known = self.0.get(print)?;
-        let (verified_by, principal) = &*known;
-        let is_good = *verified_by == keys && credential(principal).expires_at > Timestamp::now();
-        is_good.then(|| principal.clone())
+        let known = self.tokens.get(print)?;
+        let is_good =
+            known.keys == keys && known.is_fresh() && credential(&known.principal).expires_at > Timestamp::now();
+        is_good.then_some(known.principal)
     }
 
     pub(super) fn keep(&self, print: Print, keys: u64, principal: &Principal) {
-        self.0.keep(print, Arc::new((keys, principal.clone())));
+        self.tokens.insert(print, Known { principal: principal.clone(), keys, since: Instant::now() });
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if swept.elapsed() >= SWEEP {
+            *swept = Instant::now();
+            self.tokens.retain(|_, known| known.is_fresh());
+        }
+    }
+}
+
+impl Known {
+    fn is_fresh(&self) -> bool {
+        self.since.elapsed() < TIME
     }
 }
 

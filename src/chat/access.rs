@@ -182,7 +182,7 @@ impl Chat {
                 // who read them before it is found out by the number.
                 access.changed.insert(user.clone(), (number, until));
                 access.cursor.store(number, Ordering::Release);
-                self.0.users.forget(&user);
+                self.0.users.remove(&user);
             }
             AccessChange::Suspended(user, false) => drop(access.suspended.remove(&user)),
             AccessChange::Suspended(user, true) => {

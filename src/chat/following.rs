@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Cached, Chat};
+use quick_cache::Weighter;
+
+use super::{Cached, Chat, PageKey, read_for_all};
 use crate::broker::{Bucket, Cause};
 use crate::error::{Error, Result};
 use crate::hub::{Lookup, Position, Reader, RoomLog, Subscription};
@@ -72,10 +74,13 @@ pub(super) struct SharedPage {
     frame: Frame,
 }
 
-impl SharedPage {
-    /// What it takes of the memory kept for pages.
-    pub(super) fn weight(&self) -> u32 {
-        u32::try_from(2 * self.frame.len()).unwrap_or(u32::MAX)
+/// What a page takes of the memory kept for pages.
+#[derive(Debug, Clone)]
+pub(super) struct Weight;
+
+impl Weighter<PageKey, Arc<SharedPage>> for Weight {
+    fn weight(&self, _: &PageKey, page: &Arc<SharedPage>) -> u64 {
+        2 * page.frame.len() as u64
     }
 }
 
@@ -231,12 +236,12 @@ impl Chat {
     async fn shared_page(&self, history: &History, room: &RoomId, cursor: u64) -> Result<Arc<SharedPage>> {
         let key = (history.clone(), room.clone(), cursor);
         let load = || self.load_page(room, cursor);
-        let page = self.0.pages.try_get_with_by_ref(&key, load()).await.map_err(|e: Arc<Error>| (*e).clone())?;
+        let page = read_for_all(&self.0.pages, &key, load()).await?;
         if page.rev > cursor {
             return Ok(page);
         }
         // Read before anything followed the cursor, so it leads nowhere.
-        self.0.pages.invalidate(&key).await;
+        self.0.pages.remove(&key);
         load().await
     }
 

@@ -20,10 +20,12 @@ mod tail;
 mod users;
 
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use moka::future::Cache as Memory;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache as Memory;
 use tokio::sync::{Notify, Semaphore};
 use tracing::Span;
 
@@ -36,7 +38,6 @@ use crate::limits::Limits;
 use crate::model::{Commit, History, RoomId, UserId};
 use crate::moderation::Screen;
 use crate::presence::Presence;
-use crate::recent::Recent;
 use crate::redis::Redis;
 use crate::store::Store;
 use crate::telemetry;
@@ -59,12 +60,14 @@ pub use crate::store::{PageQuery, ReadTo, RoomCursor};
 const USER_TTL: Duration = Duration::from_mins(5);
 /// Users kept in memory.
 const USERS: usize = 100_000;
-/// Catch-up pages kept for other readers who want the same, in bytes.
+/// Catch-up pages kept for other readers who want the same, until the next sweep, in bytes.
 const PAGE_BYTES: u64 = 16 << 20;
+/// How many that are about.
+const PAGES: usize = 1000;
 /// Newest pages kept for who asks at about the same time; after that the room's log keeps them.
-const NEWEST: u64 = 1000;
-/// How long they are kept.
-const PAGE_TTL: Duration = Duration::from_secs(5);
+const NEWEST: usize = 1000;
+/// How long one waits for another who reads the same.
+const READ_BY_ANOTHER: Duration = Duration::from_secs(5);
 /// How long an acknowledgement waits for the bus and the cache.
 const ACKNOWLEDGE: Duration = Duration::from_millis(5);
 /// Rooms that are read from the store at the same time because something was missed: sends need the database too.
@@ -73,6 +76,9 @@ const REPAIRS: usize = 8;
 const LOOK: Duration = Duration::from_millis(250);
 /// How often what nobody reads any more is looked for.
 const SWEEP: Duration = Duration::from_secs(10);
+
+/// A room's log at a `rev`.
+type PageKey = (History, RoomId, u64);
 
 /// The service, apart from its transports. Cloning it is cheap.
 #[derive(Debug, Clone)]
@@ -98,9 +104,9 @@ struct Inner {
     access: Access,
     most: Most,
     keeping: Keeping,
-    users: Recent<UserId, KnownUser>,
-    pages: Memory<(History, RoomId, u64), Arc<following::SharedPage>>,
-    newest: Memory<(History, RoomId, u64), (NewestPage, Cached)>,
+    users: Memory<UserId, KnownUser>,
+    pages: Memory<PageKey, Arc<following::SharedPage>, following::Weight>,
+    newest: Memory<PageKey, (NewestPage, Cached)>,
     /// The tail check should look now, and not only at its next turn.
     look: Notify,
     repairs: Semaphore,
@@ -191,13 +197,9 @@ impl Chat {
             most,
             keeping,
             users_make_rooms,
-            users: Recent::new(USERS, USER_TTL),
-            pages: Memory::builder()
-                .max_capacity(PAGE_BYTES)
-                .weigher(|_, page: &Arc<following::SharedPage>| page.weight())
-                .time_to_live(PAGE_TTL)
-                .build(),
-            newest: Memory::builder().max_capacity(NEWEST).time_to_live(PAGE_TTL).build(),
+            users: Memory::new(USERS),
+            pages: Memory::with_weighter(PAGES, PAGE_BYTES, following::Weight),
+            newest: Memory::new(NEWEST),
             look: Notify::new(),
             repairs: Semaphore::new(REPAIRS),
         }));
@@ -281,10 +283,47 @@ impl Chat {
                     self.0.hub.sweep(now.into_std());
                     self.0.limits.sweep();
                     self.0.access.sweep();
-                    self.0.users.sweep();
+                    self.0.users.retain(|_, known| known.age() < USER_TTL);
+                    self.0.pages.clear();
+                    self.0.newest.clear();
                     self.leave_buckets();
                 }
             }
         }
+    }
+}
+
+/// What is kept in memory, or else is read by one for all who want it at the same time. A failure is kept for nobody: of those
+/// who waited, one tries again.
+async fn read_for_all<K, V, W>(memory: &Memory<K, V, W>, key: &K, read: impl Future<Output = Result<V>>) -> Result<V>
+where
+    K: Hash + Eq + Clone,
+    V: Clone,
+    W: Weighter<K, V> + Clone,
+{
+    let late = |_| Error::unavailable("reading what others read, too", "it took too long");
+    tokio::time::timeout(READ_BY_ANOTHER, memory.get_or_insert_async(key, read)).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use std::future::{pending, ready};
+    use std::pin::pin;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_reads_for_all_who_want_the_same_and_is_waited_for_only_so_long() {
+        let memory: Memory<u32, u32> = Memory::new(10);
+        let waits = async |read: Result<u32>| read_for_all(&memory, &1, ready(read)).await;
+        {
+            let mut slow = pin!(read_for_all(&memory, &1, pending()));
+            assert!(poll!(slow.as_mut()).is_pending());
+            assert!(matches!(waits(Ok(2)).await, Err(Error::Unavailable { .. })), "another reads it at this moment");
+        }
+        assert!(matches!(waits(Err(Error::NotFound)).await, Err(Error::NotFound)));
+        assert_eq!(waits(Ok(3)).await.ok(), Some(3), "a failure is not kept");
+        assert_eq!(waits(Ok(4)).await.ok(), Some(3), "what was read is");
     }
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Cached, Chat, Followed};
+use super::{Cached, Chat, Followed, read_for_all};
 use crate::cache::SharedPage;
 use crate::error::{Error, Result};
 use crate::hub::{NewestPage, Since};
@@ -129,8 +129,8 @@ impl Chat {
         if is_shared {
             // One reads for all who ask at about the same time. It may find more than they were members for by then.
             let key = (head.history.clone(), room.clone(), head.rev);
-            let read = Box::pin(self.0.newest.try_get_with_by_ref(&key, self.read_newest(user, room, &head))).await;
-            let (page, cached) = read.map_err(|error: Arc<Error>| (*error).clone())?;
+            let read = read_for_all(&self.0.newest, &key, self.read_newest(user, room, &head));
+            let (page, cached) = Box::pin(read).await?;
             if page.rev == head.rev {
                 log.keep_newest(page.clone());
                 return Ok(answer(page, &head, cached));

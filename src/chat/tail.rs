@@ -182,7 +182,7 @@ impl Chat {
         self.0.hub.end();
         self.0.users.clear();
         self.access_hinted();
-        self.0.pages.invalidate_all();
+        self.0.pages.clear();
     }
 
     /// Reads the heads of rooms and users together; for a reader who knows more than this instance.

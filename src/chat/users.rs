@@ -1,9 +1,9 @@
 //! Who people are: read once and kept, in memory and in the shared cache; learnt from newer tokens; set by the admin side.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Cached, Chat};
+use super::{Cached, Chat, read_for_all};
 use crate::error::{Error, Result};
 use crate::model::{Caller, Session, Timestamp, User, UserId, UserPatch, UserRole};
 
@@ -15,6 +15,13 @@ const CHANGED: Duration = Duration::from_mins(31);
 pub(super) struct KnownUser {
     user: Arc<User>,
     as_of: u64,
+    read_at: Instant,
+}
+
+impl KnownUser {
+    pub(super) fn age(&self) -> Duration {
+        self.read_at.elapsed()
+    }
 }
 
 impl Chat {
@@ -71,29 +78,34 @@ impl Chat {
     }
 
     async fn known_user(&self, caller: &Caller) -> Result<Arc<User>> {
-        if let Some(user) = self.user_in_memory(&caller.id) {
-            return Ok(user);
-        }
-        // One reads for all who ask at the same time; a failure is not kept.
-        let _looking = self.0.users.look_up(&caller.id).await;
-        if let Some(user) = self.user_in_memory(&caller.id) {
-            return Ok(user);
-        }
         loop {
-            let (known, cached) = Box::pin(self.load_user(caller)).await?;
-            self.0.users.keep(caller.id.clone(), known.clone());
-            // Else a change came between its reading and its keeping.
-            if self.0.access.is_current(&caller.id, known.as_of) {
-                cached.count("user");
+            let (known, found) = match self.0.users.get(&caller.id) {
+                Some(known) => (known, Cached::Memory),
+                // Boxed, as all that is rare: who is known does not carry it along.
+                None => Box::pin(self.read_user(caller)).await?,
+            };
+            if self.is_current(&caller.id, &known) {
+                found.count("user");
                 return Ok(known.user);
             }
+            // A change came between its reading and its keeping.
+            self.0.users.remove_if(&caller.id, |known| !self.is_current(&caller.id, known));
         }
     }
 
-    fn user_in_memory(&self, id: &UserId) -> Option<Arc<User>> {
-        let known = self.0.users.get(id).filter(|known| self.0.access.is_current(id, known.as_of))?;
-        Cached::Memory.count("user");
-        Some(known.user)
+    fn is_current(&self, id: &UserId, known: &KnownUser) -> bool {
+        self.0.access.is_current(id, known.as_of)
+    }
+
+    async fn read_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
+        let mut found = Cached::Memory;
+        let load = async {
+            let (user, cached) = self.load_user(caller).await?;
+            found = cached;
+            Ok(user)
+        };
+        let known = read_for_all(&self.0.users, &caller.id, load).await?;
+        Ok((known, found))
     }
 
     async fn load_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
@@ -104,7 +116,7 @@ impl Chat {
         // Of two ids that are the same one is kept.
         let of_caller = |user| Arc::new(User { id: caller.id.clone(), ..user });
         if !changed && let Some(user) = self.0.cache.user(&caller.id).await {
-            return Ok((KnownUser { user: of_caller(user), as_of }, Cached::Hit));
+            return Ok((KnownUser { user: of_caller(user), as_of, read_at: Instant::now() }, Cached::Hit));
         }
         let user = of_caller(self.0.store.ensure_user(caller).await?);
         if changed {
@@ -113,6 +125,6 @@ impl Chat {
         } else {
             self.0.cache.keep_user(&user).await;
         }
-        Ok((KnownUser { user, as_of }, Cached::Miss))
+        Ok((KnownUser { user, as_of, read_at: Instant::now() }, Cached::Miss))
     }
 }
