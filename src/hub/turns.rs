@@ -67,7 +67,9 @@ mod tests {
     fn everything_has_its_turn_and_what_is_new_has_every_one() {
         let turns = Turns::default();
         let mut all: Vec<Arc<usize>> = (0..100).map(Arc::new).collect();
-        all.iter().for_each(|one| turns.deal(one));
+        for one in &all {
+            turns.deal(one);
+        }
         let due = |turn: usize, settled: usize| {
             let mut due: Vec<usize> = turns.due(turn, |one| *one < settled).iter().map(|one| **one).collect();
             due.sort_unstable();

@@ -117,6 +117,8 @@ async fn run(session: &mut PgConnection, statement: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_rooms_while_others_write_their_row_is_waited_for_in_no_circle() {
+    const WAITING: &str = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'tidings' and wait_event_type = 'Lock'";
     let stores = Stores::postgres().await;
     let [ann, ben] = stores.users(["ann", "ben"]).await;
     let system = UserId::system();
@@ -136,8 +138,6 @@ async fn who_leaves_rooms_while_others_write_their_row_is_waited_for_in_no_circl
         let (store, by, left) = (stores.at(n), system.clone(), wanted(id, RoomKind::Group, std::slice::from_ref(&ann)));
         leave.spawn(async move { store.set_room(&by, left).await });
     }
-    const WAITING: &str = "select count(*) from pg_stat_activity
-        where datname = current_database() and application_name = 'tidings' and wait_event_type = 'Lock'";
     eventually("both wait", || async {
         let mut shell = Postgres::shared().connect(&database.name).await;
         let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut shell).await.unwrap();

@@ -16,6 +16,8 @@ const EACH: usize = 10_000;
 /// Subscriptions under way at once.
 const UNDER_WAY: usize = 64;
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How often an instance says again who is present: what is measured over less than that is of chance.
+const RENEWAL: f64 = 13.0;
 /// Until the last subscription is followed by nothing.
 const SETTLE: Duration = Duration::from_secs(3);
 
@@ -44,7 +46,7 @@ pub(crate) fn run(rooms: usize, peer: Peer, options: &Options, progress: &mut Pr
         Ok(counter(&calls::one(metrics, Call::get("/metrics", ""))?.body, "tidings_queries_total"))
     };
     let (asked, own, theirs) = (queries()?, usage(&processes), usage(&databases));
-    let time = Duration::from_secs_f64(options.seconds);
+    let time = Duration::from_secs_f64((options.seconds / RENEWAL).ceil() * RENEWAL);
     rest(&mut links, time, progress)?;
     let seconds = time.as_secs_f64();
     let mut figures = Figures::new();
