@@ -27,12 +27,11 @@ async fn main() -> ExitCode {
         tracing::warn!(%error, "a file size limit would end the process");
     }
     let done = match config.command.clone() {
-        None | Some(Command::Serve) => serve(config).await.map_err(Failure::from),
+        None | Some(Command::Serve) => serve(config, traces).await.map_err(Failure::from),
         Some(command) => {
             operator::run(&config, command).await.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     };
-    traces.stop().await;
     match done {
         Ok(code) => code,
         Err(failure) => {
@@ -54,7 +53,7 @@ fn start_telemetry(config: &Config) -> Result<Traces, ConfigError> {
 
 /// Serves until a signal; a second one cuts off what the stop would wait for.
 #[expect(clippy::print_stdout, reason = "what people and scripts wait for")]
-async fn serve(config: Config) -> Result<ExitCode, StartError> {
+async fn serve(config: Config, traces: Traces) -> Result<ExitCode, StartError> {
     let systemd = Systemd::new(&Supervisor::from_environment()?, server::longest_look(&config))?;
     let connections = config.limits.max_connections;
     // Before there is anything to stop: whoever hears that it is ready may stop it at once.
@@ -72,7 +71,11 @@ async fn serve(config: Config) -> Result<ExitCode, StartError> {
     }
     tracing::info!("stopping");
     systemd.stopping(server.longest_stop());
-    let mut stop = pin!(server.shut_down());
+    let mut stop = pin!(async {
+        let ended = server.shut_down().await;
+        traces.stop().await;
+        ended
+    });
     let ended = tokio::select! {
         ended = &mut stop => ended,
         // A stop has a deadline of its own, and accepts nothing any more.

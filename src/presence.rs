@@ -2,10 +2,12 @@
 //! that dies leaves nobody behind for longer than a lease. Best effort: without Redis each instance knows those it sees
 //! itself, and after Redis came back empty the next renewal fills it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use fred::interfaces::SortedSetsInterface;
 use fred::types::Value;
+use fred::util::redis_keyslot;
 
 use crate::model::{RoomId, UserId};
 use crate::protocol::publication::InstanceId;
@@ -16,8 +18,11 @@ pub const LEASE: Duration = Duration::from_secs(40);
 /// How often an instance says again whom it sees: two may be lost.
 pub const RENEWAL: Duration = Duration::from_secs(13);
 
-/// Notes who came (`+user`), who is still there (`=user`) and who went (`-user`), and returns those whose being there
-/// changed for the room as a whole. Members of the set are `user instance`, scores are when their lease ends.
+/// People in one call that renews leases, or a few more: Redis does nothing else meanwhile.
+const RENEWED: usize = 200;
+
+/// Notes who came (`+user`) and who went (`-user`), and returns those whose being there changed for the room as a whole.
+/// Members of the set are `user instance`, scores are when their lease ends.
 const UPDATE: &str = "
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -36,10 +41,23 @@ for i = 3, #ARGV do
   else
     redis.call('ZADD', KEYS[1], until_, user .. ' ' .. ARGV[1])
   end
-  if sign ~= '=' and not seen[user] then changed[#changed + 1] = user end
+  if not seen[user] then changed[#changed + 1] = user end
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return changed";
+
+/// Renews the leases of who is still there: after instance and lease, for each key its users. Leases that have ended stay
+/// until somebody comes or goes: nobody counts them.
+const RENEW: &str = "
+local time = redis.call('TIME')
+local until_ = time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[2])
+for i, key in ipairs(KEYS) do
+  for user in string.gmatch(ARGV[i + 2], '%S+') do
+    redis.call('ZADD', key, until_, user .. ' ' .. ARGV[1])
+  end
+  redis.call('PEXPIRE', key, ARGV[2])
+end
+return 1";
 
 /// Presence, chosen at the start.
 #[derive(Debug)]
@@ -60,10 +78,24 @@ impl Presence {
         (news(came), news(went))
     }
 
-    /// Says again who is seen here.
-    pub async fn renew(&self, room: &RoomId, present: &[UserId]) {
-        if let Self::Redis(redis, instance) = self {
-            run(redis, instance, room, present.iter().map(|user| format!("={user}")).collect()).await;
+    /// Says again who is seen here, of many rooms in few calls: most of them are silent, and each is said again and again.
+    pub async fn renew(&self, seen: impl Iterator<Item = (&RoomId, Vec<UserId>)>) {
+        let Self::Redis(redis, instance) = self else { return };
+        // One call is about keys of one node.
+        let mut calls: HashMap<u16, Renewal> = HashMap::new();
+        for (room, users) in seen.filter(|(_, users)| !users.is_empty()) {
+            let key = key(room);
+            let slot = if redis.is_clustered() { redis_keyslot(redis.name(&key).as_bytes()) } else { 0 };
+            let call = calls.entry(slot).or_default();
+            call.people += users.len();
+            call.keys.push(key);
+            call.users.push(users.iter().map(UserId::as_str).collect::<Vec<_>>().join(" ").into());
+            if call.people >= RENEWED {
+                std::mem::take(call).run(redis, instance).await;
+            }
+        }
+        for (_, call) in calls {
+            call.run(redis, instance).await;
         }
     }
 
@@ -102,11 +134,35 @@ fn key(room: &RoomId) -> String {
     format!("chat:presence:{room}")
 }
 
+/// What every script begins with: in whose name, and for how long.
+fn lease(instance: &InstanceId) -> Vec<Value> {
+    vec![instance.to_string().into(), LEASE.as_millis().to_string().into()]
+}
+
 async fn run(redis: &Redis, instance: &InstanceId, room: &RoomId, marks: Vec<String>) -> Option<Vec<String>> {
     if marks.is_empty() || !redis.is_usable() {
         return None;
     }
-    let mut arguments: Vec<Value> = vec![instance.to_string().into(), LEASE.as_millis().to_string().into()];
+    let mut arguments = lease(instance);
     arguments.extend(marks.into_iter().map(Value::from));
-    redis.script(UPDATE, &key(room), arguments).await
+    redis.script(UPDATE, &[key(room)], arguments).await
+}
+
+/// Rooms whose leases are renewed in one call.
+#[derive(Default)]
+struct Renewal {
+    keys: Vec<String>,
+    users: Vec<Value>,
+    people: usize,
+}
+
+impl Renewal {
+    async fn run(self, redis: &Redis, instance: &InstanceId) {
+        if self.keys.is_empty() || !redis.is_usable() {
+            return;
+        }
+        let mut arguments = lease(instance);
+        arguments.extend(self.users);
+        let _: Option<u64> = redis.script(RENEW, &self.keys, arguments).await;
+    }
 }

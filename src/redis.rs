@@ -184,13 +184,13 @@ impl Redis {
         self.0.commands.with_options(&self.0.options)
     }
 
-    /// Runs a script on a key. Scripts take no options, so that without a connection they would wait for one.
-    pub async fn script<T: FromValue + Send>(&self, text: &str, key: &str, arguments: Vec<Value>) -> Option<T> {
+    /// Runs a script on keys. Scripts take no options, so that without a connection they would wait for one.
+    pub async fn script<T: FromValue + Send>(&self, text: &str, keys: &[String], arguments: Vec<Value>) -> Option<T> {
         if self.0.commands.state() != ClientState::Connected {
             // Already said by whoever keeps the connection.
             return None;
         }
-        let done = self.0.commands.eval(text, self.name(key), arguments);
+        let done = self.0.commands.eval(text, keys.iter().map(|key| self.name(key)).collect::<Vec<_>>(), arguments);
         self.run(Area::Write, Box::pin(done)).await
     }
 
@@ -296,7 +296,7 @@ impl Redis {
             Value::Bytes(new.value.clone().into()),
             lifetime.into(),
         ];
-        let _: Option<u64> = self.script(REPLACE, &new.key, arguments).await;
+        let _: Option<u64> = self.script(REPLACE, std::slice::from_ref(&new.key), arguments).await;
     }
 
     /// Something came over the bus that is no message of ours.

@@ -31,11 +31,6 @@ impl Bucket {
         format!("chat:bus:{}", self.0)
     }
 
-    /// Which of so many turns is its.
-    pub fn turn(self, turns: u64) -> u64 {
-        u64::from(self.0) % turns
-    }
-
     pub(super) fn index(self) -> usize {
         usize::from(self.0)
     }

@@ -105,6 +105,15 @@ impl Broker {
         }
     }
 
+    /// Whether every bucket that was joined is heard.
+    pub fn hears_all(&self) -> bool {
+        match self {
+            Self::Alone => true,
+            Self::Silent => false,
+            Self::Redis(broker) => broker.hears_all(),
+        }
+    }
+
     /// Hears only these and what was joined of late.
     pub fn keep(&self, buckets: HashSet<Bucket>) {
         if let Self::Redis(broker) = self {

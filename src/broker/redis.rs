@@ -94,6 +94,10 @@ impl RedisBroker {
         self.shared.lock().is_live(bucket)
     }
 
+    pub(super) fn hears_all(&self) -> bool {
+        self.shared.lock().hears_all()
+    }
+
     pub(super) fn is_proven(&self) -> bool {
         self.shared.redis.is_usable() && self.shared.lock().is_proven()
     }

@@ -111,6 +111,11 @@ impl Subscriptions {
         self.buckets[bucket.index()].phase == Phase::Live
     }
 
+    /// Whether every bucket that is wanted is heard.
+    pub(super) fn hears_all(&self) -> bool {
+        self.buckets.iter().all(|slot| slot.phase != Phase::Wanted)
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.connected
     }
@@ -149,7 +154,7 @@ impl Subscriptions {
         if self.awaited.remove(&bucket) && self.awaited.is_empty() {
             self.last_proof = Some(Instant::now());
         }
-        let again = self.missed && self.buckets.iter().all(|slot| slot.phase != Phase::Wanted);
+        let again = self.missed && self.hears_all();
         self.missed &= !again;
         Proof { is_new, again }
     }

@@ -76,7 +76,7 @@ impl Chat {
             let key = format!("chat:limit:{}:{user}", kind.as_str());
             let period = u64::try_from(rate.period.as_micros()).unwrap_or(u64::MAX);
             let arguments = vec![period.to_string().into(), rate.burst.get().to_string().into()];
-            let wait: Option<u64> = redis.script(TAKE, &key, arguments).await;
+            let wait: Option<u64> = redis.script(TAKE, &[key], arguments).await;
             let result = match wait {
                 Some(0) => "within",
                 Some(_) => "over",

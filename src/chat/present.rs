@@ -53,9 +53,8 @@ impl Chat {
             let usable = self.0.redis.as_ref().is_none_or(crate::redis::Redis::is_usable);
             if renewed.elapsed() >= RENEWAL || (usable && !was_usable) {
                 renewed = Instant::now();
-                for log in self.0.hub.rooms() {
-                    self.0.presence.renew(log.id(), &log.connected()).await;
-                }
+                let rooms = self.0.hub.rooms();
+                self.0.presence.renew(rooms.iter().map(|log| (log.id(), log.connected()))).await;
             }
             was_usable = usable;
         }

@@ -10,14 +10,13 @@ use futures_util::future::{try_join, try_join_all};
 use super::Chat;
 use crate::broker::{Bucket, Cause};
 use crate::error::Result;
-use crate::hub::{RoomLog, UserFeed};
+use crate::hub::{RoomLog, TURNS, UserFeed};
 use crate::model::History;
 use crate::telemetry;
 
-/// How often it looks: at everything while the bus is not proven, else at what has its turn.
+/// How often it looks: at everything while the bus is not proven, else at what has its turn. All turns, with the grace
+/// below, take less than two seconds.
 const TICK: Duration = Duration::from_millis(250);
-/// Turns over which everything is spread: with the grace below less than two seconds.
-const TURNS: u64 = 7;
 /// How long a publication on its way may take before it counts as lost.
 const GRACE: Duration = Duration::from_millis(200);
 /// Ids in one statement.
@@ -31,41 +30,39 @@ impl Chat {
         }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut sure = None;
         for turn in 0.. {
             tokio::select! {
                 () = self.0.lifecycle.stopping() => return,
                 _ = tick.tick() => {}
                 () = self.0.look.notified() => {}
             }
-            if let Err(error) = self.check(turn).await {
+            sure = self.check(turn, sure).await.unwrap_or_else(|error| {
                 // The next turn is near, and sends say the same louder.
                 tracing::debug!(error = error.chain(), "the tail check could not read the database");
-            }
+                None
+            });
         }
     }
 
-    async fn check(&self, turn: u64) -> Result<()> {
-        if turn.is_multiple_of(TURNS) || !self.0.broker.is_proven() {
+    /// Looks at everything, unless since this time everything was compared while all of the bus was heard: then at what has
+    /// its turn. Returns since when that is so.
+    async fn check(&self, turn: usize, before: Option<u64>) -> Result<Option<u64>> {
+        let (broker, hub) = (&self.0.broker, &self.0.hub);
+        if turn.is_multiple_of(TURNS) || !broker.is_proven() {
             self.look_at_history().await?;
         }
-        let time = self.0.hub.time();
-        let rooms = self.due(self.0.hub.rooms(), turn, |log| (log.id().as_str(), log.trust.is(time)));
-        let users = self.due(self.0.hub.users(), turn, |feed| (feed.user().as_str(), feed.trust.is(time)));
+        let sure = Some(hub.time()).filter(|_| broker.is_proven() && broker.hears_all());
+        let (rooms, users) = if sure.is_some() && sure == before {
+            (hub.rooms_due(turn), hub.users_due(turn))
+        } else {
+            (hub.rooms(), hub.users())
+        };
         // Side by side: each may have to wait for the grace, and the next turn comes before two of them are over.
         let rooms = try_join_all(rooms.chunks(CHUNK).map(|chunk| self.check_rooms(chunk)));
         let users = try_join_all(users.chunks(CHUNK).map(|chunk| self.check_users(chunk)));
-        try_join(rooms, users).await.map(drop)
-    }
-
-    /// Whatever has its turn, and whatever is not sure to be complete.
-    fn due<T>(&self, all: Vec<Arc<T>>, turn: u64, what: impl Fn(&T) -> (&str, bool)) -> Vec<Arc<T>> {
-        let proven = self.0.broker.is_proven();
-        let is_due = |one: &Arc<T>| {
-            let (id, trusted) = what(one);
-            let bucket = Bucket::of(id);
-            !proven || !trusted || bucket.turn(TURNS) == turn % TURNS || !self.0.broker.is_live(bucket)
-        };
-        all.into_iter().filter(is_due).collect()
+        try_join(rooms, users).await?;
+        Ok(sure)
     }
 
     async fn check_rooms(&self, logs: &[Arc<RoomLog>]) -> Result<()> {
@@ -78,7 +75,7 @@ impl Chat {
                 Some((log, head, self.0.broker.is_live(bucket)))
             })
             .collect();
-        let known: Vec<_> = before.iter().map(|(log, head, _)| (log.id().clone(), head.clone())).collect();
+        let known: Vec<_> = before.iter().map(|(log, head, _)| (log.id(), head)).collect();
         if known.is_empty() {
             return Ok(());
         }
@@ -122,19 +119,18 @@ impl Chat {
         let time = self.0.hub.time();
         let before: Vec<_> = feeds
             .iter()
-            .filter(|feed| feed.known().is_some())
-            .map(|feed| (feed, self.0.broker.is_live(Bucket::of(feed.user().as_str()))))
+            .filter_map(|feed| Some((feed, feed.known()?, self.0.broker.is_live(Bucket::of(feed.user().as_str())))))
             .collect();
-        let ids: Vec<_> = before.iter().map(|(feed, _)| feed.user().clone()).collect();
-        if ids.is_empty() {
+        let known: Vec<_> = before.iter().map(|(feed, rev, _)| (feed.user(), *rev)).collect();
+        if known.is_empty() {
             return Ok(());
         }
-        let revs: std::collections::HashMap<_, _> = self.0.store.user_revs(&ids).await?.into_iter().collect();
+        let revs: std::collections::HashMap<_, _> = self.0.store.revs_unlike(&known).await?.into_iter().collect();
         let mut suspects = Vec::new();
-        for (feed, live) in before {
-            let Some(rev) = revs.get(feed.user()) else { continue };
+        for (feed, _, live) in before {
             let trusted = feed.trust.is(time) && live;
             feed.trust.set(live.then_some(time));
+            let Some(rev) = revs.get(feed.user()) else { continue };
             if feed.known().is_some_and(|known| known < *rev) {
                 suspects.push((feed, *rev, trusted));
             }

@@ -7,6 +7,7 @@ mod moves;
 mod present;
 mod reader;
 mod room;
+mod turns;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +20,8 @@ pub use moves::{Moves, Touched};
 pub use present::{Entered, Present};
 pub use reader::{Ending, Moved, Outlet, Pushed, Reader};
 pub use room::{Delivery, Lookup, NewestPage, Position, Pull, RoomLog, Since, Subscription};
+pub use turns::TURNS;
+use turns::Turns;
 
 use crate::model::{RoomId, UserChangeKind, UserId};
 use crate::protocol::ServerFrame;
@@ -59,6 +62,8 @@ pub struct Applied {
 pub struct Hub {
     rooms: DashMap<RoomId, Arc<RoomLog>>,
     users: DashMap<UserId, Arc<UserFeed>>,
+    room_turns: Turns<RoomLog>,
+    user_turns: Turns<UserFeed>,
     touched: Arc<Touched>,
     present: Arc<Present>,
     distrusted: AtomicU64,
@@ -71,7 +76,12 @@ impl Hub {
         if let Some(log) = self.rooms.get(id) {
             return log.clone();
         }
-        self.rooms.entry(id.clone()).or_insert_with(|| Arc::new(RoomLog::new(id.clone(), self.touched.clone()))).clone()
+        let new = || {
+            let log = Arc::new(RoomLog::new(id.clone(), self.touched.clone()));
+            self.room_turns.deal(&log);
+            log
+        };
+        self.rooms.entry(id.clone()).or_insert_with(new).clone()
     }
 
     /// The room's log, if it is followed.
@@ -84,7 +94,12 @@ impl Hub {
         if let Some(feed) = self.users.get(id) {
             return feed.clone();
         }
-        self.users.entry(id.clone()).or_insert_with(|| Arc::new(UserFeed::new(id.clone()))).clone()
+        let new = || {
+            let feed = Arc::new(UserFeed::new(id.clone()));
+            self.user_turns.deal(&feed);
+            feed
+        };
+        self.users.entry(id.clone()).or_insert_with(new).clone()
     }
 
     /// Puts rooms under a user's list: from now on what moves in them wakes the list's readers.
@@ -165,6 +180,18 @@ impl Hub {
         self.users.iter().map(|feed| feed.clone()).collect()
     }
 
+    /// The rooms that have this turn, and new ones that were not compared with the store yet.
+    pub fn rooms_due(&self, turn: usize) -> Vec<Arc<RoomLog>> {
+        let time = self.time();
+        self.room_turns.due(turn, |log| log.trust.is(time))
+    }
+
+    /// The same of users.
+    pub fn users_due(&self, turn: usize) -> Vec<Arc<UserFeed>> {
+        let time = self.time();
+        self.user_turns.due(turn, |feed| feed.trust.is(time))
+    }
+
     /// Forgets everything: it belongs to a history that is over. Whoever reads it is told so.
     pub fn end(&self) {
         self.rooms.retain(|_, log| {
@@ -204,6 +231,8 @@ impl Hub {
         self.rooms.iter().for_each(|log| log.sweep(now));
         // A log that could not be loaded is of a room that does not exist.
         self.rooms.retain(|_, log| Arc::strong_count(log) > 1 || (log.loaded.initialized() && !idle(log.used())));
+        self.room_turns.sweep();
+        self.user_turns.sweep();
     }
 
     /// How many rooms are followed, for whoever watches the service.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::database::{Connection, Row, Sql, encode, in_list};
 use super::rows::{
     find_room, head, head_columns, member, member_columns, message, message_columns, next_user_rev, no_member, number,
@@ -11,8 +13,8 @@ use super::writer::Turn;
 use super::{Page, PageQuery, ReadTo, Store, UserRoom};
 use crate::error::{Error, Result};
 use crate::model::{
-    Changes, Commit, Head, History, Member, Message, MessageId, ReadPosition, Role, RoomId, UserChange, UserChangeKind,
-    UserId,
+    Changes, Commit, Head, History, Member, Message, MessageId, QuotaName, ReadPosition, Role, RoomId, UserChange,
+    UserChangeKind, UserId,
 };
 
 /// A member's page. `me` is the room with the reader's membership; `first_seq` keeps from one whose history begins
@@ -47,31 +49,73 @@ macro_rules! member_page {
     };
 }
 
-/// `$1` is a list of rooms, with what is known of each; `$2` the history that this is of.
-macro_rules! heads_unlike {
-    ($from:literal, $is_not:literal) => {
-        concat!(
-            "select r.id as room_id, ",
-            head_columns!(),
-            " from ",
-            $from,
-            " where r.rev <> cast(value ->> 1 as bigint) or r.oldest_seq <> cast(value ->> 3 as bigint)
-                 or r.expired_rev <> cast(value ->> 4 as bigint) or r.quota ",
-            $is_not,
-            " value ->> 2 or (select id from history where only_one = 1) <> $2"
-        )
+/// What is known of a room or a user, in the list that `$1` of the statements below is. What most rooms have in common is
+/// left out.
+#[derive(Serialize)]
+struct Known<'a> {
+    id: &'a str,
+    rev: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expired: Option<u64>,
+}
+
+impl<'a> Known<'a> {
+    fn room(room: &'a RoomId, head: &'a Head) -> Self {
+        Self {
+            id: room.as_str(),
+            rev: head.rev,
+            quota: head.quota.as_ref().map(QuotaName::as_str),
+            oldest: Some(head.oldest_seq).filter(|oldest| *oldest != 1),
+            expired: Some(head.expired_rev).filter(|expired| *expired != 0),
+        }
+    }
+
+    fn user(user: &'a UserId, rev: u64) -> Self {
+        Self { id: user.as_str(), rev, quota: None, oldest: None, expired: None }
+    }
+}
+
+/// Rows `r` of a table that are unlike what is known of them. They are looked up one by one, whatever a plan guesses of the
+/// list: hence `offset 0`.
+macro_rules! unlike {
+    ($columns:expr, $table:literal, $condition:literal) => {
+        Sql {
+            sqlite: concat!(
+                "select ",
+                $columns,
+                " from (select value ->> 'id' as id, value ->> 'rev' as rev, value ->> 'quota' as quota,
+                               value ->> 'oldest' as oldest, value ->> 'expired' as expired from json_each($1)) given
+                  cross join ",
+                $table,
+                " r on r.id = given.id where r.rev <> given.rev",
+                $condition
+            ),
+            postgres: concat!(
+                "select ",
+                $columns,
+                " from json_to_recordset(cast($1 as json))
+                      as given (id text, rev bigint, quota text, oldest bigint, expired bigint)
+                  cross join lateral (select * from ",
+                $table,
+                " where id = given.id offset 0) r where r.rev <> given.rev",
+                $condition
+            ),
+        }
     };
 }
 
-const HEADS_UNLIKE: Sql = Sql {
-    sqlite: heads_unlike!("json_each($1) cross join room r on r.id = value ->> 0", "is not"),
-    // Looked up one by one, whatever a plan guesses of the list.
-    postgres: heads_unlike!(
-        "json_array_elements(cast($1 as json)) as given(value)
-             cross join lateral (select * from room where id = value ->> 0 offset 0) r",
-        "is distinct from"
-    ),
-};
+/// `$2` is the history that the list is of.
+const HEADS_UNLIKE: Sql = unlike!(
+    concat!("r.id as room_id, ", head_columns!()),
+    "room",
+    " or r.oldest_seq <> coalesce(given.oldest, 1) or r.expired_rev <> coalesce(given.expired, 0)
+      or r.quota is distinct from given.quota or (select id from history where only_one = 1) <> $2"
+);
+const REVS_UNLIKE: Sql = unlike!("r.id, r.rev", r#""user""#, "");
 
 /// A page of all there is, for one who needs no membership.
 macro_rules! whole_page {
@@ -212,20 +256,18 @@ impl Store {
 
     /// Those of the heads that are not as they are known, in no order: of many rooms in which nothing happens, nothing
     /// comes back. What `rev` does not count is compared too, and with another history every one is unlike.
-    pub async fn heads_unlike(&self, known: &[(RoomId, Head)], history: &History) -> Result<Vec<(RoomId, Head)>> {
-        let given: Vec<_> =
-            known.iter().map(|(room, head)| (room, head.rev, &head.quota, head.oldest_seq, head.expired_rev)).collect();
+    pub async fn heads_unlike(&self, known: &[(&RoomId, &Head)], history: &History) -> Result<Vec<(RoomId, Head)>> {
+        let given = encode(&known.iter().map(|(room, head)| Known::room(room, head)).collect::<Vec<_>>())?;
         let mut connection = self.database.reading().await?;
-        let query = connection.query(HEADS_UNLIKE).bind(encode(&given)?).bind(history.as_str());
-        let rows = query.fetch_all().await?;
+        let rows = connection.query(HEADS_UNLIKE).bind(given).bind(history.as_str()).fetch_all().await?;
         rows.iter().map(|row| Ok((RoomId::trusted(row.try_get("room_id")?), head(row)?))).collect()
     }
 
-    /// The `rev`s of users, in no order; a user who is not there is left out.
-    pub async fn user_revs(&self, users: &[UserId]) -> Result<Vec<(UserId, u64)>> {
+    /// Those of the users' `rev`s that are not as they are known, in no order; a user who is not there is left out.
+    pub async fn revs_unlike(&self, known: &[(&UserId, u64)]) -> Result<Vec<(UserId, u64)>> {
+        let given = encode(&known.iter().map(|(user, rev)| Known::user(user, *rev)).collect::<Vec<_>>())?;
         let mut connection = self.database.reading().await?;
-        let query = connection.query(in_list!(r#"select id, rev from "user" where id "#, "$1", ""));
-        let rows = query.bind(list(users.iter().map(UserId::as_str))?).fetch_all().await?;
+        let rows = connection.query(REVS_UNLIKE).bind(given).fetch_all().await?;
         rows.iter().map(|row| Ok((UserId::trusted(row.try_get("id")?), number(row, "rev")?))).collect()
     }
 

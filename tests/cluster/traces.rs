@@ -1,6 +1,6 @@
 //! A message is one trace, wherever it goes; and nobody waits for whoever collects it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -212,4 +212,22 @@ async fn a_collector_that_never_answers_costs_a_line_of_the_log_and_nothing_else
     let (status, log) = process.ended();
     assert!(status.success() && begin.elapsed() < DEADLINE, "{log}");
     assert_eq!(log.matches("does not take traces").count(), 1, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_does_not_wait_for_a_collector_that_hangs() {
+    // It takes the connection, and never answers.
+    let hangs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", hangs.local_addr().unwrap());
+    let folder = tempdir().unwrap();
+    let mut process = alone(&folder, &url, &[("OTEL_TRACES_SAMPLER", "always_on")]);
+    Api::new(process.address(), Some(token("ann"))).get("/api/session").await.ok(200);
+    let _connection = tokio::time::timeout(DEADLINE, hangs.accept()).await.unwrap().unwrap();
+    process.signal("TERM");
+    eventually("only the traces are waited for", || async { process.log().contains("cut=false").then_some(()) }).await;
+    let begin = Instant::now();
+    process.signal("TERM");
+    let (status, log) = process.ended();
+    assert_eq!(status.code(), Some(3), "{log}");
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}: {log}", begin.elapsed());
 }

@@ -1,11 +1,13 @@
 //! Rooms that the admin side makes and sets at several instances at the same time.
 
+use sqlx::PgConnection;
 use tidings::error::{Error, Result};
 use tidings::model::{RoomKind, UserId};
 use tidings::store::{MemberChange, PageQuery, ReadTo, WantedMember, WantedRoom};
 use tokio::task::JoinSet;
 
-use super::{Stores, draft, room, user};
+use super::{Data, Stores, draft, room, user};
+use crate::support::{Postgres, eventually};
 
 fn wanted(id: &str, kind: RoomKind, members: &[UserId]) -> WantedRoom {
     let member = |id: &UserId| WantedMember { user_id: id.clone(), role: None, name: None, avatar_url: None };
@@ -106,4 +108,49 @@ async fn lists_of_members_that_cross_wait_for_each_other_and_never_in_a_circle()
         }
         stores.close().await;
     }
+}
+
+/// Runs one statement in a session.
+async fn run(session: &mut PgConnection, statement: &'static str) {
+    sqlx::raw_sql(statement).execute(session).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_rooms_while_others_write_their_row_is_waited_for_in_no_circle() {
+    const WAITING: &str = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'tidings' and wait_event_type = 'Lock'";
+    let stores = Stores::postgres().await;
+    let [ann, ben] = stores.users(["ann", "ben"]).await;
+    let system = UserId::system();
+    for id in ["a", "b"] {
+        let both = [ann.clone(), ben.clone()];
+        stores.at(0).set_room(&system, wanted(id, RoomKind::Group, &both)).await.unwrap();
+    }
+    let Data::Postgres { database } = &stores.data else { panic!("it was asked for PostgreSQL") };
+    let (mut adds, mut moves) =
+        (Postgres::shared().connect(&database.name).await, Postgres::shared().connect(&database.name).await);
+    // As one who adds them to a third room and one who moves them: of a row that is shared, the old version is looked at
+    // again by whoever still waits at it.
+    run(&mut adds, r#"begin; select 1 from "user" where id = 'ben' for key share"#).await;
+    run(&mut moves, r#"begin; update "user" set rev = rev + 1 where id = 'ben'"#).await;
+    let mut leave = JoinSet::new();
+    for (n, id) in ["a", "b"].into_iter().enumerate() {
+        let (store, by, left) = (stores.at(n), system.clone(), wanted(id, RoomKind::Group, std::slice::from_ref(&ann)));
+        leave.spawn(async move { store.set_room(&by, left).await });
+    }
+    eventually("both wait", || async {
+        let mut shell = Postgres::shared().connect(&database.name).await;
+        let waiting: i64 = sqlx::query_scalar(WAITING).fetch_one(&mut shell).await.unwrap();
+        (waiting == 2).then_some(())
+    })
+    .await;
+    run(&mut moves, "commit").await;
+    for left in leave.join_all().await {
+        assert!(left.unwrap_or_else(|error| panic!("{}", error.chain())).1.is_some());
+    }
+    run(&mut adds, "commit").await;
+    for id in ["a", "b"] {
+        assert_whole(&stores, id).await;
+    }
+    stores.close().await;
 }

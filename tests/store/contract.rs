@@ -1,13 +1,13 @@
 //! One call after the other, on both databases.
 
 use tidings::error::Error;
-use tidings::model::{Head, UserId};
+use tidings::model::Head;
 use tidings::store::{PageQuery, ReadTo};
 
 use super::{Stores, draft, room, user};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_heads_what_moved_is_read_and_of_revs_what_is_there_each_in_one_statement() {
+async fn of_heads_and_revs_what_moved_is_read_each_in_one_statement() {
     for stores in Stores::both().await {
         let [ann, ben] = stores.users(["ann", "ben"]).await;
         let both = stores.group("both", &[ann.clone(), ben.clone()]).await;
@@ -24,21 +24,21 @@ async fn of_heads_what_moved_is_read_and_of_revs_what_is_there_each_in_one_state
             Head { oldest_seq: 2, ..now.clone() },
             Head { expired_rev: 1, ..now.clone() },
         ] {
-            let known = [(room("nowhere"), now.clone()), (both.clone(), unlike), (alone.clone(), of_alone.clone())];
+            let known = [(&room("nowhere"), &now), (&both, &unlike), (&alone, &of_alone)];
             let moved = stores.at(1).heads_unlike(&known, &history).await.unwrap();
             assert_eq!(moved, [(both.clone(), now.clone())], "{known:?}");
         }
-        let known = [(both.clone(), now), (alone.clone(), of_alone)];
+        let known = [(&both, &now), (&alone, &of_alone)];
         assert!(stores.at(1).heads_unlike(&known, &history).await.unwrap().is_empty(), "nothing moved");
         let other = "another".parse().unwrap();
         assert_eq!(stores.at(1).heads_unlike(&known, &other).await.unwrap().len(), 2, "of another history");
-        let mut revs = stores.at(1).user_revs(&[ben.clone(), user("nobody"), ann.clone()]).await.unwrap();
+        let mut revs = stores.at(1).revs_unlike(&[(&ben, 0), (&user("nobody"), 0), (&ann, 3)]).await.unwrap();
         revs.sort();
         assert_eq!(revs, [(ann.clone(), 2), (ben.clone(), 1)]);
         stores.at(0).read(&both, &ben, ReadTo::Head).await.unwrap();
-        assert_eq!(stores.at(1).user_revs(std::slice::from_ref(&ben)).await.unwrap(), [(ben, 2)]);
+        assert_eq!(stores.at(1).revs_unlike(&[(&ben, 1), (&ann, 2)]).await.unwrap(), [(ben, 2)], "ann's is as it was");
         assert!(stores.at(0).heads_unlike(&[], &history).await.unwrap().is_empty());
-        assert!(stores.at(0).user_revs(&[] as &[UserId]).await.unwrap().is_empty());
+        assert!(stores.at(0).revs_unlike(&[]).await.unwrap().is_empty());
         stores.close().await;
     }
 }

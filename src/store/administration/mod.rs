@@ -222,6 +222,7 @@ async fn make(
     let joining = members.map(|(id, member)| (id.clone(), member.role.unwrap_or(Role::Member), room.head.last_seq));
     let joining: Vec<_> = joining.collect();
     add_stubs(tx, wanted.members.as_deref().unwrap_or_default()).await?;
+    lock_users(tx, joining.iter().map(|(id, ..)| id)).await?;
     let users = join(tx, &mut room, &joining).await?;
     let users = move_users(tx, users).await?;
     Ok((room, Some(Done { changes, users })))
@@ -372,7 +373,10 @@ impl Plan {
             return Err(Error::invalid("members", DIRECT));
         }
         add_stubs(tx, &self.added).await?;
-        let names = names(tx, &self.added).await?;
+        leave(tx, room, &self.removed).await?;
+        give_roles(tx, room, &self.roles).await?;
+        let gone = self.removed.iter().map(|(id, _)| id);
+        let names = lock_users(tx, gone.chain(self.added.iter().map(|member| &member.user_id))).await?;
         let by = room.user.id.clone();
         let event = |event, user: &UserId| SystemEvent::new(event, user.clone(), by.clone());
         let told = |room: &mut InRoom, event: &SystemEvent, name: &str| room.next_event(event, name).map(Arc::new);
@@ -397,9 +401,8 @@ impl Plan {
             }
         }
         write_events(tx, room, &messages).await?;
-        let mut moved = leave(tx, room, &self.removed).await?;
-        give_roles(tx, room, &self.roles).await?;
-        moved.extend(join(tx, room, &joining).await?);
+        let mut moved = join(tx, room, &joining).await?;
+        moved.extend(self.removed.into_iter().map(|(id, _)| (id, UserChangeKind::Left)));
         done.changes.extend(messages);
         done.users.extend(move_users(tx, moved).await?);
         Ok(())
@@ -423,25 +426,31 @@ pub(super) async fn add_stubs(tx: &mut Connection, members: &[WantedMember]) -> 
     tx.query(STUBS).bind(encode(&members)?).bind(Timestamp::now().0).execute().await.map(drop)
 }
 
-async fn names(tx: &mut Connection, members: &[WantedMember]) -> Result<BTreeMap<UserId, String>> {
-    let query = tx.query(in_list!(r#"select id, name from "user" where id "#, "$1", ""));
-    let rows = query.bind(list(members.iter().map(|member| member.user_id.as_str()))?).fetch_all().await?;
+/// Takes the locks of these users in order of id, after those of members, and returns their names. Whoever moves users
+/// takes them in a statement of its own: one that locks and writes would come back to each row as it was before it waited,
+/// and there wait for the next one in the queue, who waits for it already. And before members are put in: each shares a
+/// lock on its user, and a row that many share is slow to write.
+pub(super) async fn lock_users(
+    tx: &mut Connection,
+    users: impl Iterator<Item = &UserId>,
+) -> Result<BTreeMap<UserId, String>> {
+    const LOCK: Sql = Sql {
+        sqlite: r#"select id, name from "user" where id in (select value from json_each($1))"#,
+        postgres: r#"select id, name from "user" where id = any (array(select json_array_elements_text(cast($1 as json))))
+            order by id for no key update"#,
+    };
+    let rows = tx.query(LOCK).bind(list(users.map(UserId::as_str))?).fetch_all().await?;
     rows.iter().map(|row| Ok((UserId::trusted(row.try_get("id")?), row.try_get("name")?))).collect()
 }
 
-/// Takes members away. Returns whose `rev` that is to move.
-async fn leave(
-    tx: &mut Connection,
-    room: &mut InRoom,
-    members: &[(UserId, String)],
-) -> Result<Vec<(UserId, UserChangeKind)>> {
+/// Takes members away, whose `rev` is to move then.
+async fn leave(tx: &mut Connection, room: &mut InRoom, members: &[(UserId, String)]) -> Result<()> {
     if members.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let query = tx.query(in_list!("delete from member where room_id = $1 and user_id ", "$2", ""));
     query.bind(room.id.as_str()).bind(list(members.iter().map(|(id, _)| id.as_str()))?).execute().await?;
-    count_members(tx, room, -count(members.len())).await?;
-    Ok(members.iter().map(|(id, _)| (id.clone(), UserChangeKind::Left)).collect())
+    count_members(tx, room, -count(members.len())).await
 }
 
 async fn give_roles(tx: &mut Connection, room: &InRoom, roles: &[(UserId, String, Role)]) -> Result<()> {
@@ -486,15 +495,9 @@ fn count(members: usize) -> i64 {
     i64::try_from(members).unwrap_or(i64::MAX)
 }
 
-/// Moves the `rev` of these users. They are locked in order of id, and after everything else.
+/// Moves the `rev` of these users, whose locks [`lock_users`] has taken.
 pub(super) async fn move_users(tx: &mut Connection, moved: Vec<(UserId, UserChangeKind)>) -> Result<Vec<UserChange>> {
-    const MOVE: Sql = Sql {
-        sqlite: r#"update "user" set rev = rev + 1 where id in (select value from json_each($1)) returning id, rev"#,
-        postgres: r#"with locked as (
-                select id from "user" where id = any (array(select json_array_elements_text(cast($1 as json))))
-                order by id for no key update)
-            update "user" u set rev = rev + 1 from locked where u.id = locked.id returning u.id, u.rev"#,
-    };
+    const MOVE: Sql = in_list!(r#"update "user" set rev = rev + 1 where id "#, "$1", " returning id, rev");
     let query = tx.query(MOVE).bind(list(moved.iter().map(|(id, _)| id.as_str()))?);
     let mut what: BTreeMap<UserId, UserChangeKind> = moved.into_iter().collect();
     let mut users = Vec::with_capacity(what.len());

@@ -11,12 +11,12 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::model::{EventKind, MessageId, RoomId, RoomKind, SystemEvent, Timestamp, UserChangeKind, UserId};
 use crate::store::Store;
-use crate::store::administration::move_users;
+use crate::store::administration::{lock_users, move_users};
 use crate::store::database::{Connection, Row, Sql, encode, in_list, of_rows};
 use crate::store::members::{find_target, insert, take_out};
 use crate::store::reading::list;
 use crate::store::rooms::direct_pair;
-use crate::store::rows::{InRoom, find_room, move_head, number, sql};
+use crate::store::rows::{InRoom, find_room, move_head, next_user_rev, number, sql};
 use crate::store::transfer::{MessageRecord, UserRecord, insert_messages, insert_users};
 use crate::store::users::insert_stub;
 use crate::store::writer::Turn;
@@ -293,6 +293,7 @@ async fn settle(tx: &mut Connection, room: &RoomId, placed: &[Placed]) -> Result
     let row = |p: &&Placed| json!([p.member.user_id, p.member.role, p.joined_seq, p.last_read_seq]);
     let rows = encode(&active.iter().map(row).collect::<Vec<_>>())?;
     tx.query(STUBS).bind(&rows).bind(Timestamp::now().0).execute().await?;
+    lock_users(tx, active.iter().map(|p| &p.member.user_id)).await?;
     tx.query(INSERT).bind(room.as_str()).bind(rows).execute().await?;
     let counted = tx.query("update room set member_count = $2 where id = $1").bind(room.as_str());
     counted.bind(sql(active.len() as u64)).execute().await?;
@@ -312,7 +313,7 @@ async fn bring_up_to_date(
 ) -> Result<MembersAdopted> {
     let mut room = find_room(tx, id, &UserId::system()).await?;
     let mut done = MembersAdopted::default();
-    let mut moved = Vec::new();
+    // One after the other: they are in order of id, as users are always locked.
     for Placed { member, joined_seq: _, last_read_seq } in placed {
         let target = match find_target(tx, id, &member.user_id).await {
             Ok(target) => Some(target),
@@ -324,7 +325,7 @@ async fn bring_up_to_date(
             (true, true) => {
                 done.here += 1;
                 if forward(tx, id, &member.user_id, last_read_seq).await? {
-                    moved.push((member.user_id, UserChangeKind::Read(last_read_seq)));
+                    next_user_rev(tx, &member.user_id).await?;
                 }
             }
             (false, false) => done.inactive += 1,
@@ -342,7 +343,6 @@ async fn bring_up_to_date(
             }
         }
     }
-    move_users(tx, moved).await?;
     Ok(done)
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::model::{Decision, Moderation, RoomId, RoomKind, UserChangeKind, UserId};
-use crate::store::administration::move_users;
+use crate::store::administration::{lock_users, move_users};
 use crate::store::database::{Connection, Sql, encode, of_rows};
 use crate::store::reading::list;
 use crate::store::retention::set_retention;
@@ -418,6 +418,7 @@ async fn set_members(
     for row in &set {
         moved.push((row.try_get("user_id").map(UserId::trusted)?, UserChangeKind::Joined));
     }
+    lock_users(tx, moved.iter().map(|(id, _)| id)).await?;
     move_users(tx, moved).await.map(drop)
 }
 

@@ -12,6 +12,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Sampler as Sampling, SdkTracerProvider, ShouldSample,
 };
+use tokio::sync::oneshot;
 use tracing::level_filters::LevelFilter;
 use tracing::{Span, error_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -46,10 +47,12 @@ impl Traces {
     /// Sends what is left, and waits a little for it to be taken.
     pub async fn stop(self) {
         let Some(provider) = PROVIDER.get() else { return };
-        // It waits without giving way to others.
-        let stopping = tokio::task::spawn_blocking(|| provider.shutdown_with_timeout(LAST));
+        // It waits without giving way to others; and whoever is told to wait no longer must not wait for a thread of the
+        // runtime's, so it has one of its own.
+        let (done, stopped) = oneshot::channel();
+        std::thread::spawn(move || done.send(provider.shutdown_with_timeout(LAST)));
         // What is not taken by then is lost, as the log has said of the collector already.
-        drop(tokio::time::timeout(LAST, stopping).await);
+        drop(tokio::time::timeout(LAST, stopped).await);
     }
 }
 
