@@ -219,8 +219,9 @@ impl Hub {
     /// Forgets what nobody has read for a while.
     pub fn sweep(&self, now: Instant) {
         let idle = |used: Instant| now.saturating_duration_since(used) >= LINGER;
-        // Clones are made under the map's lock only, so a count of one means that nobody can be about to use it. The
-        // list leaves its rooms under the same lock: a new list of this user cannot have entered them yet.
+        // Clones are made under the map's lock only, so a count of one means that nobody can be about to use it; the tail
+        // check alone may be, to which one that is forgotten makes no difference. The list leaves its rooms under the same
+        // lock: a new list of this user cannot have entered them yet.
         self.users.retain(|user, feed| {
             let keep = Arc::strong_count(feed) > 1 || !feed.is_unread() || !idle(feed.used());
             if !keep {
