@@ -18,6 +18,8 @@ fn it_takes_all_the_files_it_is_granted_and_says_if_they_are_too_few() {
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
         let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         assert_eq!(files.split_whitespace().filter(|word| *word == "4096").count(), 2, "soft and hard: {files}");
-        assert_eq!(process.log().contains("MAX_CONNECTIONS"), warned, "{connections}: {}", process.log());
+        process.signal("TERM");
+        let log = process.ended().1;
+        assert_eq!(log.contains("MAX_CONNECTIONS"), warned, "{connections}: {log}");
     }
 }
