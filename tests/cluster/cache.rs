@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Few, garden};
-use crate::support::{eventually, say};
+use crate::support::{eventually, say, within};
 
 const META: &str = "chat:meta:garden";
 const PAGE: &str = "chat:messages:garden:10";
