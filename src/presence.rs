@@ -59,6 +59,9 @@ for i, key in ipairs(KEYS) do
 end
 return 1";
 
+/// Who came and who went.
+pub type Moves = (Vec<UserId>, Vec<UserId>);
+
 /// Presence, chosen at the start.
 #[derive(Debug)]
 pub enum Presence {
@@ -69,18 +72,24 @@ pub enum Presence {
 }
 
 impl Presence {
-    /// Takes note of who came and who went here; returns those for whom that is news to the room as a whole.
-    pub async fn update(&self, room: &RoomId, came: Vec<UserId>, went: Vec<UserId>) -> (Vec<UserId>, Vec<UserId>) {
-        let Self::Redis(redis, instance) = self else { return (came, went) };
+    /// Takes note of who came and who went here; returns those for whom that is news to the room as a whole. An error if the
+    /// other instances were not told, and [`renew`](Self::renew) has to: then it is taken for news.
+    pub async fn update(&self, room: &RoomId, came: Vec<UserId>, went: Vec<UserId>) -> Result<Moves, Moves> {
+        let Self::Redis(redis, instance) = self else { return Ok((came, went)) };
+        if came.is_empty() && went.is_empty() {
+            return Ok((came, went));
+        }
         let marks = came.iter().map(|user| format!("+{user}")).chain(went.iter().map(|user| format!("-{user}")));
-        let Some(changed) = run(redis, instance, room, marks.collect()).await else { return (came, went) };
+        let Some(changed) = run(redis, instance, room, marks.collect()).await else { return Err((came, went)) };
         let news = |users: Vec<UserId>| users.into_iter().filter(|u| changed.iter().any(|c| c == u.as_str())).collect();
-        (news(came), news(went))
+        Ok((news(came), news(went)))
     }
 
     /// Says again who is seen here, of many rooms in few calls: most of them are silent, and each is said again and again.
-    pub async fn renew(&self, seen: impl Iterator<Item = (&RoomId, Vec<UserId>)>) {
-        let Self::Redis(redis, instance) = self else { return };
+    /// Returns whether all of it was taken.
+    pub async fn renew(&self, seen: impl Iterator<Item = (&RoomId, Vec<UserId>)>) -> bool {
+        let Self::Redis(redis, instance) = self else { return true };
+        let mut taken = true;
         // One call is about keys of one node.
         let mut calls: HashMap<u16, Renewal> = HashMap::new();
         for (room, users) in seen.filter(|(_, users)| !users.is_empty()) {
@@ -91,12 +100,13 @@ impl Presence {
             call.keys.push(key);
             call.users.push(users.iter().map(UserId::as_str).collect::<Vec<_>>().join(" ").into());
             if call.people >= RENEWED {
-                std::mem::take(call).run(redis, instance).await;
+                taken &= std::mem::take(call).run(redis, instance).await;
             }
         }
         for (_, call) in calls {
-            call.run(redis, instance).await;
+            taken &= call.run(redis, instance).await;
         }
+        taken
     }
 
     /// Everyone present, in order of id: those seen here and those seen elsewhere.
@@ -140,7 +150,7 @@ fn lease(instance: &InstanceId) -> Vec<Value> {
 }
 
 async fn run(redis: &Redis, instance: &InstanceId, room: &RoomId, marks: Vec<String>) -> Option<Vec<String>> {
-    if marks.is_empty() || !redis.is_usable() {
+    if !redis.is_usable() {
         return None;
     }
     let mut arguments = lease(instance);
@@ -157,12 +167,15 @@ struct Renewal {
 }
 
 impl Renewal {
-    async fn run(self, redis: &Redis, instance: &InstanceId) {
-        if self.keys.is_empty() || !redis.is_usable() {
-            return;
+    async fn run(self, redis: &Redis, instance: &InstanceId) -> bool {
+        if self.keys.is_empty() {
+            return true;
+        }
+        if !redis.is_usable() {
+            return false;
         }
         let mut arguments = lease(instance);
         arguments.extend(self.users);
-        let _: Option<u64> = redis.script(RENEW, &self.keys, arguments).await;
+        redis.script::<u64>(RENEW, &self.keys, arguments).await.is_some()
     }
 }

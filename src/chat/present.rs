@@ -39,6 +39,8 @@ impl Chat {
         let mut look = tokio::time::interval(LOOK);
         let mut renewed = Instant::now();
         let mut was_usable = true;
+        // Whether the other instances have still to be told of somebody.
+        let mut is_owed = false;
         loop {
             let touched = self.0.hub.touched();
             tokio::select! {
@@ -47,24 +49,27 @@ impl Chat {
                 _ = look.tick() => {}
             }
             for room in touched.take() {
-                self.tell_moves(&room).await;
+                is_owed |= !self.tell_moves(&room).await;
             }
             // A Redis that was lost may have come back empty.
             let usable = self.0.redis.as_ref().is_none_or(crate::redis::Redis::is_usable);
-            if renewed.elapsed() >= RENEWAL || (usable && !was_usable) {
+            if renewed.elapsed() >= RENEWAL || (usable && (is_owed || !was_usable)) {
                 renewed = Instant::now();
                 let rooms = self.0.hub.rooms();
-                self.0.presence.renew(rooms.iter().map(|log| (log.id(), log.connected()))).await;
+                is_owed = !self.0.presence.renew(rooms.iter().map(|log| (log.id(), log.connected()))).await;
             }
             was_usable = usable;
         }
     }
 
-    async fn tell_moves(&self, room: &RoomId) {
-        let Some(log) = self.0.hub.followed(room) else { return };
+    /// Tells of a room who came and who went; returns whether the other instances know.
+    async fn tell_moves(&self, room: &RoomId) -> bool {
+        let Some(log) = self.0.hub.followed(room) else { return true };
         let moves = log.moves();
         let small = log.known_head().is_some_and(|head| head.member_count <= SHOWN);
-        let (came, went) = self.0.presence.update(room, moves.came, moves.went).await;
+        let told = self.0.presence.update(room, moves.came, moves.went).await;
+        let is_known = told.is_ok();
+        let (Ok((came, went)) | Err((came, went))) = told;
         for (users, online) in [(went, false), (came, true)] {
             for user in users.into_iter().filter(|_| small) {
                 let frame = ServerFrame::Presence { room_id: room, user_id: &user, online }.encode();
@@ -78,5 +83,6 @@ impl Chat {
                 });
             }
         }
+        is_known
     }
 }

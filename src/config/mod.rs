@@ -139,7 +139,7 @@ pub struct Config {
     #[arg(long, env = "LOG_FORMAT", default_value = "text", value_name = "text|json")]
     pub log_format: LogFormat,
 
-    /// What is logged, as a tracing filter
+    /// What is logged: a level, and levels of targets
     #[arg(long, env = "RUST_LOG", default_value = "info,sqlx=warn", value_name = "FILTER")]
     pub rust_log: String,
 

@@ -39,6 +39,9 @@ async fn people_come_and_go_on_every_instance_and_count_once() {
     // A second socket elsewhere is the same person, who is there until the last one goes.
     let mut second = few.instances[0].socket("ben").await;
     second.subscribe("garden", json!({})).await;
+    // Told after the answer: who goes here before that is known there has been away.
+    let leases = async || (few.redis("zcard", "chat:presence:garden", &[]) == "3").then_some(());
+    eventually("both of ben's sockets count", leases).await;
     ben.close().await;
     online(&few.api(1, "ann"), json!(["ann", "ben"])).await;
     let frames = ann.settle().await;
@@ -98,6 +101,26 @@ async fn an_instance_that_dies_leaves_no_ghost_for_longer_than_45_seconds() {
     })
     .await;
     eprintln!("the ghost was gone after {:?}", died.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_redis_did_not_take_is_said_again_long_before_the_leases_are_renewed() {
+    let few = Few::start(2).await;
+    few.garden(&["ann", "ben"]).await;
+    few.redis("set", "chat:presence:garden", &["in the way"]);
+    let mut ben = few.instances[0].socket("ben").await;
+    ben.subscribe("garden", json!({})).await;
+    let mut ann = few.instances[0].socket("ann").await;
+    ann.subscribe("garden", json!({})).await;
+    // Those here are told all the same, after it was tried.
+    comes(&mut ben, "ann", true).await;
+    few.redis("del", "chat:presence:garden", &[]);
+    let there = few.api(1, "ann");
+    within(Duration::from_secs(5), "both are seen from elsewhere", async || {
+        let said = there.get(&garden("presence")).await.ok(200);
+        (said["online"] == json!(["ann", "ben"])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
