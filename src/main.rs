@@ -29,7 +29,9 @@ async fn main() -> ExitCode {
     let done = match config.command.clone() {
         None | Some(Command::Serve) => serve(config, traces).await.map_err(Failure::from),
         Some(command) => {
-            operator::run(&config, command).await.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let done = operator::run(&config, command).await;
+            traces.stop().await;
+            done.map(|well| if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     };
     match done {

@@ -59,8 +59,8 @@ for i, key in ipairs(KEYS) do
 end
 return 1";
 
-/// Who came and who went.
-pub type Moves = (Vec<UserId>, Vec<UserId>);
+/// Who came and who went, to be told of.
+pub type News = (Vec<UserId>, Vec<UserId>);
 
 /// Presence, chosen at the start.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub enum Presence {
 impl Presence {
     /// Takes note of who came and who went here; returns those for whom that is news to the room as a whole. An error if the
     /// other instances were not told, and [`renew`](Self::renew) has to: then it is taken for news.
-    pub async fn update(&self, room: &RoomId, came: Vec<UserId>, went: Vec<UserId>) -> Result<Moves, Moves> {
+    pub async fn update(&self, room: &RoomId, came: Vec<UserId>, went: Vec<UserId>) -> Result<News, News> {
         let Self::Redis(redis, instance) = self else { return Ok((came, went)) };
         if came.is_empty() && went.is_empty() {
             return Ok((came, went));

@@ -107,5 +107,12 @@ mod tests {
         assert_ne!(Verified::print(&cookie), Verified::print(&other), "a name does not run into a token");
         verified.keep(Verified::print(&bearer), 7, &principal(Timestamp::now()));
         assert_eq!(verified.find(&Verified::print(&bearer), 7), None, "it has ended");
+        let since = Instant::now().checked_sub(TIME).expect("a time");
+        let old = Known { principal: principal(in_a_minute), keys: 7, since };
+        verified.tokens.insert(Verified::print(&bearer), old);
+        assert_eq!(verified.find(&Verified::print(&bearer), 7), None, "it was verified too long ago");
+        *verified.swept.lock().expect("a lock") = since;
+        verified.keep(Verified::print(&cookie), 7, &principal(in_a_minute));
+        assert_eq!(verified.tokens.len(), 1, "what is old is not kept for ever");
     }
 }

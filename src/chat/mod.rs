@@ -302,7 +302,16 @@ where
     W: Weighter<K, V> + Clone,
 {
     let late = |_| Error::unavailable("reading what others read, too", "it took too long");
-    tokio::time::timeout(READ_BY_ANOTHER, memory.get_or_insert_async(key, read)).await.map_err(late)?
+    match tokio::time::timeout(READ_BY_ANOTHER, memory.get_value_or_guard_async(key)).await.map_err(late)? {
+        Ok(kept) => Ok(kept),
+        // Whoever reads has the store's own deadline.
+        Err(place) => {
+            let value = read.await?;
+            // An error says that all was forgotten meanwhile; those who wait have it all the same.
+            drop(place.insert(value.clone()));
+            Ok(value)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,9 @@ impl Chat {
             }
             // A Redis that was lost may have come back empty.
             let usable = self.0.redis.as_ref().is_none_or(crate::redis::Redis::is_usable);
-            if renewed.elapsed() >= RENEWAL || (usable && (is_owed || !was_usable)) {
+            // What is owed is about everyone, so it is not tried at every coming and going.
+            let again = is_owed && renewed.elapsed() >= LOOK;
+            if renewed.elapsed() >= RENEWAL || (usable && (again || !was_usable)) {
                 renewed = Instant::now();
                 let rooms = self.0.hub.rooms();
                 is_owed = !self.0.presence.renew(rooms.iter().map(|log| (log.id(), log.connected()))).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Cached, Chat, read_for_all};
+use super::{Cached, Chat, USER_TTL, read_for_all};
 use crate::error::{Error, Result};
 use crate::model::{Caller, Session, Timestamp, User, UserId, UserPatch, UserRole};
 
@@ -88,13 +88,13 @@ impl Chat {
                 found.count("user");
                 return Ok(known.user);
             }
-            // A change came between its reading and its keeping.
+            // It is old, or a change came between its reading and its keeping.
             self.0.users.remove_if(&caller.id, |known| !self.is_current(&caller.id, known));
         }
     }
 
     fn is_current(&self, id: &UserId, known: &KnownUser) -> bool {
-        self.0.access.is_current(id, known.as_of)
+        known.age() < USER_TTL && self.0.access.is_current(id, known.as_of)
     }
 
     async fn read_user(&self, caller: &Caller) -> Result<(KnownUser, Cached)> {
